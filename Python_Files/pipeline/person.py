@@ -130,8 +130,8 @@ def _holds_nul(thing: Any) -> bool:
 def decode(value: bytes | None, kind: type[P]) -> P:
     """The record as a ``kind``.
 
-    Raises Rejected: ``empty`` (no value), ``not_utf8``, ``not_json``, ``too_deep``, ``nul_character`` (PostgreSQL's text
-    has none), ``wrong_shape`` (a field is missing, of a wrong type or out of range; the message names it).
+    Raises Rejected: ``empty`` (no value), ``not_utf8``, ``not_json``, ``too_deep``, ``nul_character`` (PostgreSQL's
+    text has none), ``wrong_shape`` (a field is missing, of a wrong type or out of range; the message names it).
     """
     if not value:
         raise Rejected("empty", "the record has no value")
