@@ -1,0 +1,84 @@
+"""The command line of 0-Get_Data: what is asked, wired to the broker."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import feed, log, topics
+from pipeline.errors import PipelineError, UsageError
+from pipeline.feed_plan import by_hand
+from pipeline.settings import Settings, load
+
+_EXAMPLES = """examples:
+  0-Get_Data.py                                fetch for this minute, as the crontab does; catch up missed minutes
+  0-Get_Data.py --results 500                  fetch 500 people now, with a seed of their own
+  0-Get_Data.py --seed summer --page 2         fetch the people of a seed and page
+  0-Get_Data.py --file saved_response.json     feed a response that was saved before
+
+exit codes: 0 done, 1 failed, 2 wrong usage or settings"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="0-Get_Data.py",
+        description="Fetch people from randomuser.me (or its stand-in) and publish them to Kafka.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--results", type=int, metavar="N", help="people to fetch, 1 to 20000 (RESULTS_PER_FETCH)"
+    )
+    made.add_argument(
+        "--seed", metavar="TEXT", help="their seed; it must not end in a digit or have 18 characters"
+    )
+    made.add_argument("--page", type=int, metavar="N", help="page of the seed, 1 to 10000, in one request")
+    made.add_argument("--file", type=Path, metavar="FILE", help="feed a saved response of the API instead of asking it")
+    made.add_argument("--offline", action="store_true", help="let the stand-in of the API serve this run")
+    return made
+
+
+def _check(asked: argparse.Namespace) -> None:
+    if asked.file is not None and (asked.results, asked.seed, asked.page, asked.offline) != (None, None, None, False):
+        raise UsageError("--file stands alone", hint="Leave --results, --seed, --page and --offline away.")
+    results = 1 if asked.results is None else asked.results
+    by_hand(results, "any" if asked.seed is None else asked.seed, asked.page, "")
+
+
+def _run(asked: argparse.Namespace, settings: Settings) -> None:
+    from pipeline import broker
+
+    responses = feed.read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
+    with (
+        broker.publisher(settings, stage=feed.STAGE) as publisher,
+        feed.Feed(
+            settings,
+            publisher,
+            lambda: broker.tail(settings, topics.FETCHES, feed.TAIL),
+            offline=asked.offline,
+        ) as run,
+    ):
+        if responses is not None:
+            run.run_file(responses, str(asked.file))
+        elif (asked.results, asked.seed, asked.page) == (None, None, None):
+            run.run_scheduled()
+        else:
+            run.run_by_hand(asked.results or settings.results_per_fetch, asked.seed, asked.page)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser().parse_args(arguments)
+    try:
+        _check(asked)
+        settings = load()
+        log.start(feed.STAGE, level=settings.log_level)
+        _run(asked, settings)
+    except PipelineError as error:
+        print(error.report(), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
