@@ -1,0 +1,229 @@
+"""The scheduler: runs the jobs of the crontab, one process group each, and says what became of every run.
+
+It is one thread: it looks four times a second at the clock and at its children. A job that is still running when it is
+due again is skipped; minutes that went by unseen (a suspended or overloaded machine) are told as missed. SIGTERM ends
+it: running jobs get ten seconds to finish, then SIGTERM, then SIGKILL, so that all is over within twenty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import IO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pipeline import crontab, log
+from pipeline.crontab import Job
+from pipeline.errors import PipelineError, UsageError
+from pipeline.settings import ROOT, load
+
+logger = logging.getLogger(__name__)
+
+CRONTAB = ROOT / "Administrator_scripts" / "crontab"
+LOOK_SECONDS = 0.25
+LATE_SECONDS = 60  # a run this late is not made up for; it was missed
+FINISH_SECONDS = 10
+TERM_SECONDS = 8
+LINE_BYTES = 4000
+
+Clock = Callable[[], float]
+
+
+class Run:
+    """A job that runs: its process, and the thread that carries its output to the log."""
+
+    def __init__(self, job: Job, environment: Mapping[str, str], folder: Path) -> None:
+        self.job = job
+        self.began = time.monotonic()
+        variables = {**environment, **job.environment}
+        self.process = subprocess.Popen(
+            [job.environment.get("SHELL", "/bin/sh"), "-c", job.command],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.PIPE if job.stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._carry, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+        if job.stdin and self.process.stdin is not None:
+            threading.Thread(target=self._feed, args=(self.process.stdin,), daemon=True).start()
+
+    def _carry(self, output: IO[bytes]) -> None:
+        for line in iter(lambda: output.readline(LINE_BYTES), b""):
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                logger.info("[%s] %s", self.job.name, text)
+
+    def _feed(self, stdin: IO[bytes]) -> None:
+        try:
+            with stdin:
+                stdin.write(self.job.stdin)
+        except OSError:
+            pass  # a job need not read its input
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole process group of the job."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def finished(self) -> bool:
+        """Whether the job has ended; if so, that is told."""
+        code = self.process.poll()
+        if code is None:
+            return False
+        self._reader.join(0.5)  # what a job left behind may hold its output open; that is not waited for
+        seconds = time.monotonic() - self.began
+        level = logging.INFO if code == 0 else logging.ERROR
+        log.event(logger, level, "job ended", exit=code, job=self.job.name, seconds=seconds)
+        return True
+
+
+class Scheduler:
+    """Runs jobs when they are due. ``now`` is the time of day in seconds; ``zone`` makes it a local time."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        now: Clock = time.time,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] = os.environ,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._jobs = jobs
+        self._now = now
+        self._zone = zone or local_zone()
+        self._folder = folder
+        self._environment = {**environment, "PYTHON": sys.executable}
+        self._running: dict[int, Run] = {}
+        self._due: dict[int, datetime] = {}
+        self.ending = threading.Event()
+
+    def begin(self) -> None:
+        """Start the jobs for the start; the others wait for their next time."""
+        moment = datetime.fromtimestamp(self._now(), self._zone)
+        for job in self._jobs:
+            due = job.due_after(moment)
+            if due is None:
+                self._start(job)
+            else:
+                self._due[job.line] = due
+
+    def look(self) -> None:
+        """Take note of what has ended, then start what is due."""
+        self._reap()
+        moment = datetime.fromtimestamp(self._now(), self._zone)
+        for job in self._jobs:
+            due = self._due.get(job.line)
+            if due is None:
+                continue
+            if due > moment:
+                upcoming = job.due_after(moment)
+                if upcoming is not None and upcoming < due:  # the clock was set back
+                    self._due[job.line] = upcoming
+                continue
+            self._due[job.line] = job.due_after(moment) or due
+            count, last = job.due_until(due, moment)
+            on_time = (moment - last).total_seconds() < LATE_SECONDS
+            missed = count - 1 if on_time else count
+            if missed:
+                log.event(logger, logging.WARNING, "missed", job=job.name, runs=missed, since=due.isoformat())
+            if on_time:
+                self._start(job)
+
+    def run(self) -> None:
+        """Work until ``ending`` is set, then end the jobs and return."""
+        self.begin()
+        while not self.ending.wait(LOOK_SECONDS):
+            self.look()
+        self.end()
+
+    def end(self, finish: float = FINISH_SECONDS, term: float = TERM_SECONDS) -> None:
+        """Wait for the running jobs; after ``finish`` seconds SIGTERM, ``term`` seconds later SIGKILL."""
+        for number, patience in ((None, finish), (signal.SIGTERM, term), (signal.SIGKILL, 2.0)):
+            for run in self._running.values():
+                if number is not None:
+                    log.event(logger, logging.WARNING, "job is told to end", job=run.job.name, signal=number.name)
+                    run.signal(number)
+            until = time.monotonic() + patience
+            while self._running and time.monotonic() < until:
+                self._reap()
+                time.sleep(0.02)
+            if not self._running:
+                break
+
+    def _reap(self) -> None:
+        for line in [line for line, run in self._running.items() if run.finished()]:
+            del self._running[line]
+
+    def _start(self, job: Job) -> None:
+        running = self._running.get(job.line)
+        if running is not None:
+            seconds = time.monotonic() - running.began
+            log.event(logger, logging.WARNING, "skipped: it still runs", job=job.name, seconds=seconds)
+            return
+        try:
+            self._running[job.line] = Run(job, self._environment, self._folder)
+        except OSError as error:
+            log.event(logger, logging.ERROR, "job cannot be started", detail=str(error), job=job.name)
+
+
+def local_zone(environ: Mapping[str, str] = os.environ, file: Path = Path("/etc/localtime")) -> tzinfo:
+    """The machine's time zone with its changes of the clock: TZ, else /etc/localtime, else UTC."""
+    name = environ.get("TZ", "").lstrip(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        with file.open("rb") as opened:
+            return ZoneInfo.from_file(opened, key=str(file))
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def only(jobs: Sequence[Job], label: str) -> list[Job]:
+    """The jobs under a label. Raises UsageError when there is none."""
+    chosen = [job for job in jobs if job.label == label]
+    if not chosen:
+        labels = ", ".join(sorted({job.label for job in jobs if job.label})) or "none"
+        raise UsageError(f"the crontab has no job under the label {label!r}", detail=f"its labels: {labels}")
+    return chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.scheduler", description="Run the jobs of the crontab until SIGTERM or Ctrl-C."
+    )
+    parser.add_argument("crontab", nargs="?", type=Path, default=CRONTAB, help=f"default: {CRONTAB.relative_to(ROOT)}")
+    parser.add_argument("--only", metavar="LABEL", help="run only the jobs under the comment '# [LABEL]'")
+    asked = parser.parse_args(arguments)
+    try:
+        jobs = crontab.read(asked.crontab)
+        if asked.only is not None:
+            jobs = only(jobs, asked.only)
+        log.start("scheduler", level=load().log_level)
+    except PipelineError as error:
+        print(error.report(), file=sys.stderr)
+        return error.exit_code
+    scheduler = Scheduler(jobs)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: scheduler.ending.set())
+    log.event(logger, logging.INFO, "scheduler begins", jobs=len(jobs), python=sys.executable)
+    scheduler.run()
+    log.event(logger, logging.INFO, "scheduler ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
