@@ -10,6 +10,22 @@ LABELLED = "users.labelled"
 REJECTED = "users.rejected"
 FETCHES = "pipeline.fetches"
 
+# The stages' names, which are the names of their consumer groups too, in the order of the chain.
+GET_DATA = "0-Get_Data"
+ADD_TIMESTAMP = "1-Add_Timestamp"
+ADD_LABEL = "2-Add_Label"
+TO_POSTGRESQL = "3-Add_Database-postgresql"
+TO_NOCODB = "3-Add_Database-nocodb"
+STAGES = (ADD_TIMESTAMP, ADD_LABEL, TO_POSTGRESQL, TO_NOCODB)
+
+# Who reads what.
+READS = {
+    ADD_TIMESTAMP: (FETCHED,),
+    ADD_LABEL: (TIMESTAMPED,),
+    TO_POSTGRESQL: (LABELLED, REJECTED, FETCHES),
+    TO_NOCODB: (LABELLED,),
+}
+
 # Headers of every record about a person. All values are UTF-8.
 FETCH_ID = "fetch-id"  # the run that asked for it
 SOURCE = "source"  # where it came from: randomuser.me, stand-in, file

@@ -1,0 +1,1 @@
+"""PostgreSQL as the pipeline uses it. This package is the only place that imports psycopg2."""

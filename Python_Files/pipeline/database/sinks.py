@@ -1,0 +1,205 @@
+"""What both sinks have in common: whose turn it is, where it goes on, what was a repeat, what was refused.
+
+A sink's offsets stand in PostgreSQL, in the transaction of what it stored. They move only from the value that this
+process read, so that a process that lost its partitions without noticing changes nothing and ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+from pipeline import topics
+from pipeline.broker import Partition, TopicIdentity
+from pipeline.database.connection import Connection, Cursor, connect, passing
+from pipeline.database.queries import query
+from pipeline.errors import Fenced, Rejected
+from pipeline.records import Incoming
+from pipeline.settings import Settings
+
+SHOWN_CHARACTERS = 10_000
+
+
+class Repeat(NamedTuple):
+    record: Incoming
+    uuid: UUID
+
+
+class Outcome(NamedTuple):
+    """What became of a batch: every record of it is in exactly one of these, or simply stored."""
+
+    repeats: Sequence[Repeat] = ()
+    rejected: Sequence[tuple[Incoming, Rejected]] = ()
+
+
+class Offsets:
+    """The offsets of one sink, and the connection whose transactions they are part of."""
+
+    def __init__(self, settings: Settings, sink: str, identities: Mapping[str, TopicIdentity]) -> None:
+        self.sink = sink
+        self.connection: Connection = connect(settings, name=sink)
+        self._expected: dict[Partition, int] = {}
+        with passing(), self.connection, self.connection.cursor() as cursor:
+            self.topics: dict[str, int] = {}
+            for name, identity in identities.items():
+                cursor.execute(
+                    query("know_topic"),
+                    {"cluster_id": identity.cluster_id, "topic_id": identity.topic_id, "name": name},
+                )
+                self.topics[name] = cursor.fetchone()[0]
+
+    def position_of(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Where the database says that these partitions go on; a partition it does not know is left out."""
+        names = {number: name for name, number in self.topics.items()}
+        wanted = set(partitions)
+        with passing(), self.connection, self.connection.cursor() as cursor:
+            cursor.execute(query("read_offsets"), {"sink": self.sink, "topics": list(self.topics.values())})
+            found = {(names[topic], partition): offset for topic, partition, offset in cursor}
+        self._expected = {one: offset for one, offset in self._expected.items() if one not in wanted}
+        self._expected.update({one: found[one] for one in wanted if one in found})
+        return {one: found[one] for one in wanted if one in found}
+
+    def advance(self, cursor: Cursor, batch: Sequence[Incoming], outcome: Outcome) -> dict[Partition, int]:
+        """Note the outcome of a batch and the next offsets, within the caller's transaction; those offsets.
+
+        Raises Fenced when another process has moved one of them: the caller's transaction must roll back.
+        """
+        if outcome.repeats:
+            execute_values(
+                cursor,
+                query("note_repeats"),
+                [
+                    (self.sink, self.topics[r.record.place.topic], r.record.place.partition, r.record.place.offset,
+                     r.uuid, text(r.record.fetch_id))
+                    for r in outcome.repeats
+                ],
+            )  # fmt: skip
+        for record, fault in outcome.rejected:
+            cursor.execute(query("store_rejected"), self._own_rejected(record, fault))
+
+        taken: dict[Partition, list[int]] = defaultdict(lambda: [0, 0, 0])
+        last: dict[Partition, int] = {}
+        first: dict[Partition, int] = {}
+        for record in batch:
+            one = (record.place.topic, record.place.partition)
+            taken[one][0] += 1
+            last[one] = record.place.offset
+            first.setdefault(one, record.place.offset)
+        for repeat in outcome.repeats:
+            taken[(repeat.record.place.topic, repeat.record.place.partition)][1] += 1
+        for record, _ in outcome.rejected:
+            taken[(record.place.topic, record.place.partition)][2] += 1
+        for one, offset in last.items():
+            processed, repeats, rejected = taken[one]
+            values = {
+                "sink": self.sink, "topic": self.topics[one[0]], "partition": one[1], "next_offset": offset + 1,
+                "processed": processed, "repeats": repeats, "rejected": rejected,
+                "stored": processed - repeats - rejected,
+            }  # fmt: skip
+            if one not in self._expected:
+                begin = {"sink": self.sink, "topic": values["topic"], "partition": one[1], "next_offset": first[one]}
+                cursor.execute(query("begin_offset"), begin)
+                self._expected[one] = first[one]
+            cursor.execute(query("advance_offset"), {**values, "expected": self._expected[one]})
+            if cursor.rowcount != 1:
+                raise Fenced(
+                    f"another process reads {one[0]}-{one[1]} for {self.sink} now",
+                    detail=f"the database is not at offset {self._expected[one]} any more",
+                )
+        return {one: offset + 1 for one, offset in last.items()}
+
+    def committed(self, positions: Mapping[Partition, int]) -> None:
+        """The transaction with these next offsets is committed."""
+        self._expected.update(positions)
+
+    def _own_rejected(self, record: Incoming, fault: Rejected) -> dict[str, object]:
+        """A record that this sink itself refuses."""
+        return rejected_row(
+            record,
+            stage=self.sink,
+            reason=fault.reason,
+            message=fault.message,
+            origin=record,
+            rejected_at=datetime.now(UTC),
+            source_topic=self.topics[record.place.topic],
+        )
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is rolled back."""
+        try:
+            self.connection.close()
+        except psycopg2.Error:
+            return
+
+
+def text(value: str) -> str:
+    """Text as PostgreSQL can hold it: without U+0000, which nothing but a forged header has."""
+    return value.replace("\0", "\\u0000")
+
+
+def moment(timestamp_ms: int | None) -> datetime | None:
+    """Milliseconds since 1970 as a moment, or None when no calendar has it."""
+    if timestamp_ms is None:
+        return None
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _shown(value: bytes) -> str:
+    return text(value[: SHOWN_CHARACTERS * 4].decode("utf-8", "backslashreplace"))[:SHOWN_CHARACTERS]
+
+
+def rejected_row(
+    record: Incoming,
+    *,
+    stage: str,
+    reason: str,
+    message: str,
+    origin: Incoming | None,
+    rejected_at: datetime,
+    source_topic: int,
+) -> dict[str, object]:
+    """The values of a row of ``pipeline.rejected``; ``origin`` is None when the place is told by the headers."""
+    place = origin.place if origin else None
+    number = _number(record.header(topics.ORIGIN_TIMESTAMP))
+    value = record.value
+    return {
+        "stage": text(stage) or "unknown",
+        "reason": text(reason) or "unknown",
+        "message": text(message),
+        "topic": place.topic if place else text(record.header(topics.ORIGIN_TOPIC)),
+        "partition": place.partition if place else _number(record.header(topics.ORIGIN_PARTITION)),
+        "offset": place.offset if place else _number(record.header(topics.ORIGIN_OFFSET)),
+        "fetch_id": text(record.fetch_id),
+        "source": text(record.source),
+        "value_text": None if value is None else _shown(value),
+        "value": value,
+        "key": record.key,
+        "headers": json.dumps([[key, (content or b"").decode("latin-1")] for key, content in record.headers]).replace(
+            "\\u0000", "\\\\u0000"
+        ),
+        "fetched_at": moment(record.timestamp_ms if place else number),
+        "rejected_at": rejected_at,
+        "source_topic": source_topic,
+        "source_partition": record.place.partition,
+        "source_offset": record.place.offset,
+    }  # fmt: skip
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+
+
+def uuids_of(cursor: Cursor, name: str, uuids: Iterable[UUID]) -> set[UUID]:
+    """The answer of a query that takes uuids and gives those it knows."""
+    cursor.execute(query(name), {"uuids": list(uuids)})
+    return {row[0] for row in cursor}

@@ -1,0 +1,273 @@
+"""The one loop of every stage: read a batch, work on it, commit, again; and what happens when something fails.
+
+A stage is made to be thrown away: whatever fails in a way that may pass, it lets go of its connections, waits a
+little longer each time, and begins anew from what is committed. It says so once when it stops working and once when
+it works again. Nothing of a batch is kept in memory across that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from pipeline import topics
+from pipeline.broker import Count, Partition, Position, Reader, TopicIdentity, Writer, identities, slot
+from pipeline.errors import PassingFault, Rejected
+from pipeline.log import event
+from pipeline.records import Headers, Incoming, Outgoing
+from pipeline.settings import Settings
+from pipeline.steps import Step
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries at most."""
+
+HUNG_EXIT_CODE = 75
+"""How a process ends whose watchdog found it hanging (EX_TEMPFAIL of sysexits.h: try again)."""
+
+
+class Stopping:
+    """Set by SIGTERM or SIGINT: the batch at hand is finished, then the stage ends."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def listen(self) -> None:
+        """Take the two signals; only the main thread may call this."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self._event.set()
+
+    def stop(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; True as soon as the stage is to end."""
+        return self._event.wait(seconds)
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+
+class Watchdog:
+    """Ends the process when no ``beat`` came for ``seconds``.
+
+    The Kafka client's commit has no time-out of its own: with the broker gone in the wrong moment it waits for ever.
+    The supervisor starts the stage again, and what was not committed is read again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        self._last = time.monotonic()
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _watch(self) -> None:
+        # A machine that slept, or a process that was frozen, finds the time gone at once although nothing hangs: only
+        # time that this thread saw pass counts.
+        seen, waited, last = time.monotonic(), 0.0, self._last
+        while True:
+            time.sleep(1.0)
+            now = time.monotonic()
+            waited = 0.0 if self._last != last else waited + min(now - seen, 2.0)
+            seen, last = now, self._last
+            if waited > self._seconds:
+                event(logger, logging.CRITICAL, "hanging, ends to be started again", seconds=self._seconds)
+                os._exit(HUNG_EXIT_CODE)
+
+
+class Faults:
+    """Says a fault once when it begins and once when it is over, and how long to wait before the next try."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._tries = 0
+
+    def met(self, fault: PassingFault) -> float:
+        """Note a fault; seconds to wait: 0.5, 1, 2 ... 30, with some chance in it so that stages do not march."""
+        if self._since is None:
+            self._since = time.monotonic()
+            event(logger, logging.WARNING, "paused", fault=fault.message, detail=fault.detail)
+        self._tries += 1
+        longest = min(LONGEST_PAUSE, 0.5 * 2.0 ** min(self._tries - 1, 10))
+        return longest * random.uniform(0.75, 1.0)  # noqa: S311 - no secret depends on it
+
+    def over(self) -> None:
+        if self._since is not None:
+            event(logger, logging.INFO, "goes on", after_seconds=time.monotonic() - self._since, tries=self._tries)
+        self._since, self._tries = None, 0
+
+
+class Work(Protocol):
+    """One life of a stage: its connections, and what it does with them."""
+
+    def turn(self) -> int:
+        """Read one batch, if there is one, and finish it; how many records it had."""
+
+    def close(self) -> None: ...
+
+
+def run(make: Callable[[], Work], settings: Settings, stopping: Stopping) -> None:
+    """Work until ``stopping``. Passing faults only pause it; Fenced and OffsetsDisagree are raised and end it."""
+    watchdog = Watchdog(settings.watchdog_seconds)
+    watchdog.start()
+    faults = Faults()
+    while not stopping:
+        work: Work | None = None
+        try:
+            work = make()
+            while not stopping:
+                watchdog.beat()
+                if work.turn():
+                    faults.over()
+        except PassingFault as fault:
+            pause = faults.met(fault)
+        else:
+            pause = 0.0
+        finally:
+            if work is not None:
+                watchdog.beat()
+                work.close()
+        until = time.monotonic() + pause
+        while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
+            watchdog.beat()
+
+
+class Transform:
+    """Records of one topic, through a step, into the next; refused ones into users.rejected.
+
+    Each batch is one Kafka transaction of what is sent and of how far was read.
+    """
+
+    def __init__(self, settings: Settings, stage: str, source: str, target: str, step: Step, number: int) -> None:
+        self._stage, self._target, self._step = stage, target, step
+        self._writer = Writer(settings, f"{stage}-{number}")
+        try:
+            self._reader = Reader(settings, stage, [source])
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def turn(self) -> int:
+        batch = self._reader.poll()
+        if not batch:
+            return 0
+        outgoing, taken = transform(batch, self._stage, self._target, self._step, self._reader.counts)
+        self._writer.commit(outgoing, taken, self._reader.metadata)
+        self._reader.counts.update({one: position.taken for one, position in taken.items()})
+        return len(batch)
+
+    def close(self) -> None:
+        # The writer first: its transaction, if one is open, is ended before somebody else gets the partitions.
+        self._writer.close()
+        self._reader.close()
+
+
+def transform(
+    batch: Sequence[Incoming], stage: str, target: str, step: Step, counts: dict[Partition, Count]
+) -> tuple[list[Outgoing], dict[Partition, Position]]:
+    """What a batch becomes: the records to send, and the position of each partition after it."""
+    outgoing: list[Outgoing] = []
+    taken: dict[Partition, Position] = {}
+    for record in batch:
+        one = (record.place.topic, record.place.partition)
+        before = taken[one].taken if one in taken else counts.get(one, Count())
+        try:
+            value = step(record.value, record.timestamp_ms)
+            outgoing.append(Outgoing(target, record.key, value, record.timestamp_ms, record.headers))
+            refused = 0
+        except Rejected as fault:
+            outgoing.append(set_aside(record, stage, fault))
+            refused = 1
+        taken[one] = Position(record.place.offset + 1, Count(before.processed + 1, before.rejected + refused))
+    return outgoing, taken
+
+
+def set_aside(record: Incoming, stage: str, fault: Rejected) -> Outgoing:
+    """The record for users.rejected: its bytes and headers as they are, and who refused it, why, and where it stood."""
+    added: Headers = tuple(
+        (name, content.encode("utf-8", "backslashreplace"))
+        for name, content in (
+            (topics.STAGE, stage),
+            (topics.REASON, fault.reason),
+            (topics.MESSAGE, fault.message[:2000]),
+            (topics.ORIGIN_TOPIC, record.place.topic),
+            (topics.ORIGIN_PARTITION, str(record.place.partition)),
+            (topics.ORIGIN_OFFSET, str(record.place.offset)),
+            (topics.ORIGIN_TIMESTAMP, str(record.timestamp_ms)),
+        )
+    )
+    own = {name for name, _ in added}
+    kept = tuple((name, content) for name, content in record.headers if name not in own)
+    # A tombstone has no value, and users.rejected is not compacted: an empty value there would read the same, so the
+    # key of a record without one is kept as it is and None stays None.
+    return Outgoing(topics.REJECTED, record.key, record.value, max(record.timestamp_ms, 0), kept + added)
+
+
+class Sink(Protocol):
+    """Where people end. ``write`` commits a whole batch with its offsets or raises and changes nothing."""
+
+    def position_of(self, partitions: Sequence[Partition]) -> dict[Partition, int]: ...
+
+    def write(self, batch: Sequence[Incoming]) -> object: ...
+
+    def close(self) -> None: ...
+
+
+class Store:
+    """Records of some topics into a Sink, which says where each partition goes on."""
+
+    def __init__(self, settings: Settings, sink: Sink, group: str, names: Sequence[str]) -> None:
+        self._sink = sink
+        self._reader = Reader(settings, group, names, sink.position_of)
+
+    def turn(self) -> int:
+        batch = self._reader.poll()
+        if batch:
+            self._sink.write(batch)
+        return len(batch)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._sink.close()
+
+
+@contextmanager
+def transforming(
+    settings: Settings, stage: str, source: str, target: str, step: Step
+) -> Iterator[Callable[[], Transform]]:
+    """A maker of Transforms that all have the same slot, held until the block ends."""
+    with slot(settings.run / "slots", stage) as number:
+        yield lambda: Transform(settings, stage, source, target, step, number)
+
+
+MakeSink = Callable[[Settings, dict[str, TopicIdentity]], Sink]
+
+
+def storing(settings: Settings, sink_of: MakeSink, group: str, names: Sequence[str]) -> Callable[[], Store]:
+    """A maker of Stores: each life begins with the topics' present ids and a new connection."""
+
+    def make() -> Store:
+        sink = sink_of(settings, identities(settings, names))
+        try:
+            return Store(settings, sink, group, names)
+        except BaseException:
+            sink.close()
+            raise
+
+    return make
