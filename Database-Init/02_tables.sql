@@ -109,6 +109,7 @@ CREATE TABLE pipeline.rejected (
     "offset"         bigint,
     fetch_id         text NOT NULL,
     source           text NOT NULL,
+    uuid             uuid,
     value_text       text,
     value            bytea,
     key              bytea,
@@ -128,7 +129,10 @@ CREATE TABLE pipeline.rejected (
 COMMENT ON TABLE pipeline.rejected IS 'Records that can never succeed as they are: who refused them, why, and where they stood';
 COMMENT ON COLUMN pipeline.rejected.value IS 'the bytes as they stood in the topic';
 COMMENT ON COLUMN pipeline.rejected.value_text IS 'the beginning of the bytes as text, to read';
+COMMENT ON COLUMN pipeline.rejected.uuid IS 'whom it was about, where the record''s key says it';
 CREATE INDEX rejected_fetch_id ON pipeline.rejected (fetch_id);
+-- The account asks for each person who is not stored whether a record about them was set aside.
+CREATE INDEX rejected_uuid ON pipeline.rejected (uuid);
 
 CREATE TABLE pipeline.fetches (
     source_topic     smallint NOT NULL,

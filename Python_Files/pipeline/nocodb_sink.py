@@ -56,9 +56,9 @@ class NocodbSink:
                 repeats.append(Repeat(record, uuid))
             else:
                 new[uuid] = (record, UserRow(one, text(record.fetch_id), text(record.source)))
-        for refused, fault in self._users.insert([row for _, row in new.values()]):
+        for refused, why in self._users.insert([row for _, row in new.values()]):
             record, _ = new.pop(refused.person.login.uuid)
-            rejected.append((record, fault))
+            rejected.append((record, why))
 
         outcome = Outcome(repeats, rejected)
         connection = self.offsets.connection

@@ -154,6 +154,13 @@ def moment(timestamp_ms: int | None) -> datetime | None:
         return None
 
 
+def _uuid(key: bytes | None) -> UUID | None:
+    try:
+        return UUID((key or b"").decode("ascii"))
+    except ValueError:
+        return None
+
+
 def _shown(value: bytes) -> str:
     return text(value[: SHOWN_CHARACTERS * 4].decode("utf-8", "backslashreplace"))[:SHOWN_CHARACTERS]
 
@@ -181,6 +188,7 @@ def rejected_row(
         "offset": place.offset if place else _number(record.header(topics.ORIGIN_OFFSET)),
         "fetch_id": text(record.fetch_id),
         "source": text(record.source),
+        "uuid": _uuid(record.key),
         "value_text": None if value is None else _shown(value),
         "value": value,
         "key": record.key,

@@ -1,0 +1,137 @@
+"""The account: how many people were fetched, and where each of them is. Compared by uuid, not by subtraction alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pipeline import broker, topics
+from pipeline.broker import Partition
+from pipeline.database.connection import Cursor, session
+from pipeline.database.queries import query
+from pipeline.settings import Settings
+
+
+class StageProgress(NamedTuple):
+    """A stage's state in records: how many wait for it, how many it took ever, how many of those it refused."""
+
+    name: str
+    lag: int
+    processed: int
+    rejected: int
+
+
+class StoreAccount(NamedTuple):
+    """One store's side of the account, in people and records."""
+
+    stored: int
+    repeats: int
+    removed: int
+    on_the_way: int
+    missing: int
+
+
+class Account(NamedTuple):
+    """``fetched`` and ``rejected`` are records; a store is settled when nobody is on the way to it or missing."""
+
+    fetched: int
+    rejected: int
+    postgresql: StoreAccount
+    nocodb: StoreAccount
+
+    @property
+    def settled(self) -> bool:
+        """Everybody who was fetched is accounted for in both stores."""
+        return not any(
+            (
+                self.postgresql.on_the_way,
+                self.postgresql.missing,
+                self.nocodb.on_the_way,
+                self.nocodb.missing,
+            )
+        )
+
+
+def _positions(settings: Settings, cursor: Cursor, stage: str) -> tuple[dict[Partition, int], int, int]:
+    """Where a stage goes on in every partition that it reads, and how many records it took and refused."""
+    reads = broker.identities(settings, topics.READS[stage])
+    positions = {(name, number): 0 for name, its in reads.items() for number in range(its.partitions)}
+    processed = rejected = 0
+    if stage in (topics.TO_POSTGRESQL, topics.TO_NOCODB):
+        any_of = next(iter(reads.values()))
+        cursor.execute(
+            query("read_progress"),
+            {"sink": stage, "cluster_id": any_of.cluster_id, "topic_ids": [its.topic_id for its in reads.values()]},
+        )
+        for name, partition, offset, taken, refused in cursor:
+            positions[(name, partition)] = offset
+            processed += taken
+            rejected += refused
+    else:
+        for one, position in broker.group_positions(settings, stage).items():
+            positions[one] = position.offset
+            processed += position.taken.processed
+            rejected += position.taken.rejected
+    return positions, processed, rejected
+
+
+def progress(settings: Settings, cursor: Cursor) -> tuple[list[StageProgress], Mapping[str, Mapping[Partition, int]]]:
+    """Every stage's progress, and the lag behind it per partition. Raises PassingFault."""
+    stages, behind = [], {}
+    for stage in topics.STAGES:
+        positions, processed, rejected = _positions(settings, cursor, stage)
+        lag = broker.lag(settings, positions)
+        behind[stage] = lag
+        stages.append(StageProgress(stage, sum(lag.values()), processed, rejected))
+    return stages, behind
+
+
+def read(settings: Settings, nocodb_count: int | None = None) -> tuple[Account, list[StageProgress]]:
+    """The account as it is now. Raises PassingFault when PostgreSQL or Kafka does not answer.
+
+    ``nocodb_count`` is how many people NocoDB itself says it has; without it, what was written there counts. What is
+    less there than was written was removed by somebody in NocoDB.
+    """
+    with session(settings, name="account") as cursor:
+        # The order matters: what moves on between two looks is then counted twice rather than missed.
+        stages, behind = progress(settings, cursor)
+        sinks = {"postgresql": topics.TO_POSTGRESQL, "nocodb": topics.TO_NOCODB}
+        counted = _one(cursor, "count_stores", sinks)
+        unaccounted = _one(cursor, "count_unaccounted", {})
+
+    def lag_of(stage: str) -> int:
+        return sum(count for (topic, _), count in behind[stage].items() if topic != topics.FETCHES)
+
+    chain = lag_of(topics.ADD_TIMESTAMP) + lag_of(topics.ADD_LABEL)
+    stores = {}
+    for store, sink in sinks.items():
+        waiting = chain + lag_of(sink)
+        lost = 0 if waiting else unaccounted[store]
+        stores[store] = (waiting, max(0, lost))
+    present = counted["nocodb_written"] if nocodb_count is None else nocodb_count
+    account = Account(
+        counted["fetched"],
+        counted["rejected"],
+        StoreAccount(
+            counted["postgresql"], counted["postgresql_repeats"], counted["postgresql_removed"], *stores["postgresql"]
+        ),
+        StoreAccount(
+            present,
+            counted["nocodb_repeats"],
+            max(counted["nocodb_removed"], counted["nocodb_written"] - present),
+            *stores["nocodb"],
+        ),
+    )
+    return account, stages
+
+
+def _one(cursor: Cursor, name: str, values: Mapping[str, Any]) -> dict[str, int]:
+    cursor.execute(query(name), values)
+    return dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
+
+
+def anybody_stored(settings: Settings) -> bool:
+    """Whether PostgreSQL has any person. Raises PassingFault."""
+    with session(settings, name="account") as cursor:
+        cursor.execute(query("any_user"))
+        return bool(cursor.fetchone()[0])

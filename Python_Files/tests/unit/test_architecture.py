@@ -1,0 +1,59 @@
+"""The rooms of the house: imports go one way, and the client libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "pipeline"
+MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+
+# Each library and the only places that may import it.
+ONLY = {
+    "kafka": {"broker.py"},
+    "psycopg2": {"database", "nocodb_sink.py", "removal.py"},  # the last two only its execute_values
+    "supervisor": {"operations"},
+    "faker": {"steps.py"},
+    "yoyo": {"database"},
+}
+
+# Who may not know whom: the lower rooms do not look up.
+LOWER = {
+    "errors.py": set(),
+    "settings.py": {"errors"},
+    "log.py": set(),
+    "topics.py": set(),
+    "records.py": {"topics"},
+    "person.py": {"errors"},
+    "steps.py": {"errors", "person"},
+    "broker.py": {"errors", "settings", "log", "topics", "records"},
+    "stage.py": {"errors", "settings", "log", "topics", "records", "steps", "broker"},
+}
+
+
+def imports(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("library", sorted(ONLY))
+def test_a_client_library_is_imported_in_its_own_room_only(library: str) -> None:
+    where = {
+        path.relative_to(PACKAGE).parts[0]
+        for path, tree in MODULES.items()
+        if any(name.split(".")[0] == library for name in imports(tree))
+    }
+    assert where <= ONLY[library]
+
+
+@pytest.mark.parametrize("name", sorted(LOWER))
+def test_the_lower_rooms_do_not_look_up(name: str) -> None:
+    known = {found.split(".")[1] for found in imports(MODULES[PACKAGE / name]) if found.startswith("pipeline.")}
+    assert known <= LOWER[name]
