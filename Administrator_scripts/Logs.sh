@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+set -Eeuo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=Administrator_scripts/lib.sh
+. Administrator_scripts/lib.sh
+
+usage() {
+    cat <<'TEXT'
+Shows the last log lines of all parts, or of one.
+
+usage: Administrator_scripts/Logs.sh [NAME] [-f] [-n LINES]
+  NAME   a part: postgresql, kafka, nocodb, 1-Add_Timestamp, ..., scheduler, supervisord
+  -f     stay and show what is added, until Ctrl-C
+  -n     how many lines of each file (default 20)
+
+examples: Administrator_scripts/Logs.sh
+          Administrator_scripts/Logs.sh 2-Add_Label -f
+TEXT
+}
+
+main() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in
+            -h | --help) usage && return ;;
+        esac
+    done
+    operations logs "$@"
+}
+
+main "$@"

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+set -Eeuo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=Administrator_scripts/lib.sh
+. Administrator_scripts/lib.sh
+
+usage() {
+    cat <<'TEXT'
+Says how many processes a stage has; takes effect at once, and at every later start.
+
+usage: Administrator_scripts/Scale.sh STAGE NUMBER
+  STAGE    1-Add_Timestamp, 2-Add_Label, 3-Add_Database-postgresql or 3-Add_Database-nocodb
+  NUMBER   0 (the stage pauses) to KAFKA_PARTITIONS (more would have nothing to read)
+
+example: Administrator_scripts/Scale.sh 2-Add_Label 3
+TEXT
+}
+
+main() {
+    case "${1:-}" in
+        -h | --help) usage && return ;;
+    esac
+    (($# == 2)) || wrong_usage "it wants a stage and a number"
+    operations scale "$@"
+}
+
+main "$@"

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What the project's scripts share: where things are, as whom they run, how a step is told. To be sourced.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+ENV_FILE="${PIPELINE_ENV_FILE:-$ROOT/.env}"
+PYTHON="$ROOT/.venv/bin/python"
+export PYTHONPATH="$ROOT/Python_Files"
+umask 022 # what is installed can be read by the user that runs the pipeline; data and secrets get modes of their own
+
+# fail MESSAGE [DETAIL] [HINT]: ends the script with status 1 and the error as a person reads it.
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    [[ -z "${2:-}" ]] || printf 'detail: %s\n' "$2" >&2
+    [[ -z "${3:-}" ]] || printf 'hint: %s\n' "$3" >&2
+    exit 1
+}
+
+# wrong_usage MESSAGE: as fail, with status 2.
+wrong_usage() {
+    printf 'error: %s\nhint: Call it with --help for its usage.\n' "$1" >&2
+    exit 2
+}
+
+# tell NAME WHAT [SECONDS]: one line about one step.
+tell() {
+    printf '%-12s %-58s %s\n' "$1" "$2" "${3:+$3 s}"
+}
+
+# now, since MOMENT: the clock in milliseconds, and the seconds from then to now with one decimal.
+now() {
+    local moment="${EPOCHREALTIME/[.,]/}"
+    printf '%s' "${moment:0:-3}"
+}
+
+since() {
+    local passed=$(($(now) - $1))
+    printf '%d.%d' $((passed / 1000)) $((passed % 1000 / 100))
+}
+
+# setting NAME [DEFAULT]: the value from the environment, or from the settings file, or the default. Only for the few
+# settings that are needed before Python is there; Python checks all of them.
+setting() {
+    local value=""
+    if [[ -n "${!1+given}" ]]; then
+        value="${!1}"
+    elif [[ -e "$ENV_FILE" && ! -r "$ENV_FILE" ]]; then
+        fail "the settings file $ENV_FILE cannot be read" "it belongs to $(stat -c %U "$ENV_FILE")" \
+            "Call this script as that user or as root."
+    elif [[ -e "$ENV_FILE" ]]; then
+        value="$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" "$ENV_FILE" | tail -n 1)"
+        value="${value%%[[:space:]]#*}"
+        value="${value%"${value##*[![:space:]]}"}"
+        value="${value#[\"\']}"
+        value="${value%[\"\']}"
+    fi
+    printf '%s' "${value:-${2:-}}"
+}
+
+# cache_directory: where downloads stay, so that a second clone installs without them.
+cache_directory() {
+    if [[ -n "${PIPELINE_CACHE_DIR:-}" ]]; then
+        printf '%s' "$PIPELINE_CACHE_DIR"
+    elif ((EUID == 0)); then
+        printf '/var/cache/randomuser-pipeline'
+    else
+        printf '%s/randomuser-pipeline' "${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}"
+    fi
+}
+
+PIPELINE_CACHE_DIR="$(cache_directory)"
+export PIPELINE_CACHE_DIR
+# Root's bytecode would be in the way of the clone's owner, and another user could not write any.
+((EUID != 0)) || export PYTHONDONTWRITEBYTECODE=1
+
+# service_user: the user that everything runs as.
+service_user() {
+    local name
+    if ((EUID != 0)); then
+        id -un 2>/dev/null || id -u
+        return
+    fi
+    name="$(setting RUN_AS_USER randomuser)"
+    if [[ ! "$name" =~ ^[a-z_][a-z0-9_-]{0,31}$ || "$name" == root ]]; then
+        printf "error: RUN_AS_USER is '%s'; allowed: the name of a user other than root\n" "$name" >&2
+        return 2
+    fi
+    printf '%s' "$name"
+}
+
+# as_service_user COMMAND...: runs it as the user that everything runs as.
+as_service_user() {
+    local user home
+    if ((EUID != 0)); then
+        "$@"
+        return
+    fi
+    user="$(service_user)"
+    home="$(getent passwd "$user" | cut -d: -f6)"
+    [[ -n "$home" ]] || fail "there is no user $user" "RUN_AS_USER names the user that everything runs as" \
+        "Run ./Project_Initialize.sh, which creates it."
+    runuser -u "$user" -- env HOME="$home" USER="$user" LOGNAME="$user" "$@"
+}
+
+# operations VERB...: the operations that are written in Python, as the user that everything runs as.
+operations() {
+    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+    if [[ "$(mode)" == docker ]]; then
+        fail "the container way cannot be used yet" "PIPELINE_MODE is docker" "Use ./Project_Initialize.sh --native."
+    fi
+    as_service_user "$PYTHON" -m pipeline.operations "$@"
+}
+
+# mode: native or docker, as Project_Initialize.sh recorded it; nothing before that.
+mode() {
+    setting PIPELINE_MODE
+}
+
+# shellcheck source=Administrator_scripts/native/packages.sh
+. "$ROOT/Administrator_scripts/native/packages.sh"
+# shellcheck source=Administrator_scripts/native/python.sh
+. "$ROOT/Administrator_scripts/native/python.sh"
+# shellcheck source=Administrator_scripts/native/kafka.sh
+. "$ROOT/Administrator_scripts/native/kafka.sh"
+# shellcheck source=Administrator_scripts/native/postgresql.sh
+. "$ROOT/Administrator_scripts/native/postgresql.sh"
+# shellcheck source=Administrator_scripts/native/nocodb.sh
+. "$ROOT/Administrator_scripts/native/nocodb.sh"
+# shellcheck source=Administrator_scripts/native/install.sh
+. "$ROOT/Administrator_scripts/native/install.sh"

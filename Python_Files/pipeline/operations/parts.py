@@ -1,0 +1,106 @@
+"""The parts that run: name, command line, how each one ends, how many processes it may have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline import topics
+from pipeline.errors import SettingsError, UsageError
+from pipeline.operations import files, kafka_server, postgresql_server
+from pipeline.operations.places import Installed
+from pipeline.settings import ROOT, Settings
+
+POSTGRESQL, KAFKA, NOCODB, SCHEDULER = "postgresql", "kafka", "nocodb", "scheduler"
+SERVERS = (POSTGRESQL, KAFKA, NOCODB)
+NAMES = (*SERVERS, *topics.STAGES, SCHEDULER)
+
+# The phases in which parts end, each given so many seconds before it is killed; together less than 30.
+ENDING: tuple[tuple[tuple[str, ...], int], ...] = (
+    ((*topics.STAGES, SCHEDULER), 13),
+    ((NOCODB, KAFKA), 7),
+    ((POSTGRESQL,), 8),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program of the supervisor. ``most`` is how many processes it may have."""
+
+    name: str
+    command: tuple[str, ...]
+    most: int = 1
+    # PostgreSQL: SIGINT ends it at once and in order, SIGTERM would wait for clients that never leave.
+    stop_signal: str = "TERM"
+
+    @property
+    def stop_seconds(self) -> int:
+        return next(seconds for names, seconds in ENDING if self.name in names)
+
+    @property
+    def priority(self) -> int:
+        """The supervisor itself ends parts from the highest to the lowest."""
+        return 10 * next(3 - phase for phase, (names, _) in enumerate(ENDING) if self.name in names)
+
+    def processes(self) -> tuple[str, ...]:
+        """The names of all its processes, as the supervisor calls them within the group ``name``."""
+        if self.most == 1:
+            return (self.name,)
+        return tuple(f"{self.name}-{number}" for number in range(1, self.most + 1))
+
+
+def all_parts(settings: Settings, programs: Installed) -> tuple[Part, ...]:
+    """Every part, servers first."""
+    python = sys.executable
+    doors = {
+        topics.ADD_TIMESTAMP: ("1-Add_Timestamp.py",),
+        topics.ADD_LABEL: ("2-Add_Label.py",),
+        topics.TO_POSTGRESQL: ("3-Add_Database.py", "--to", "postgresql"),
+        topics.TO_NOCODB: ("3-Add_Database.py", "--to", "nocodb"),
+    }
+    stages = tuple(
+        Part(name, (python, str(ROOT / "Python_Files" / door), *rest), most=settings.kafka_partitions)
+        for name, (door, *rest) in doors.items()
+    )
+    return (
+        Part(POSTGRESQL, tuple(postgresql_server.command(settings, programs)), stop_signal="INT"),
+        Part(KAFKA, tuple(kafka_server.command(settings, programs))),
+        # Its secrets are in its environment, which this step makes in memory; then it becomes NocoDB itself.
+        Part(NOCODB, (python, "-m", "pipeline.operations", "run-nocodb")),
+        *stages,
+        Part(SCHEDULER, (python, "-m", "pipeline.scheduler")),
+    )
+
+
+def scale(settings: Settings) -> dict[str, int]:
+    """How many processes each stage is to have. Raises SettingsError when the file that says so is broken."""
+    numbers = dict.fromkeys(topics.STAGES, 1)
+    path = settings.run / "scale.json"
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        numbers.update({name: min(int(said[name]), settings.kafka_partitions) for name in numbers if name in said})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"{path} cannot be used", detail=str(error), hint="Remove it, then use Scale.sh.") from None
+    return numbers
+
+
+def set_scale(settings: Settings, name: str, number: int) -> None:
+    """Record how many processes a stage is to have. Raises UsageError for what cannot be."""
+    if name not in topics.STAGES:
+        raise UsageError(f"there is no stage {name!r}", hint=f"The stages: {', '.join(topics.STAGES)}.")
+    if not 0 <= number <= settings.kafka_partitions:
+        raise UsageError(
+            f"a stage cannot have {number} processes",
+            detail=f"allowed: 0 to {settings.kafka_partitions}, the number of partitions (KAFKA_PARTITIONS)",
+        )
+    numbers: Mapping[str, int] = {**scale(settings), name: number}
+    files.write(settings.run / "scale.json", json.dumps(numbers, indent=2) + "\n")
+
+
+def wanted(settings: Settings, part: Part) -> tuple[str, ...]:
+    """The processes of the part that are to run."""
+    return part.processes()[: scale(settings).get(part.name, 1)]

@@ -1,0 +1,57 @@
+"""Reset.sh: all data of this project away, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from pipeline.errors import PipelineError, UsageError
+from pipeline.operations import places, stop
+from pipeline.operations.telling import tell
+from pipeline.settings import Settings
+
+
+def reset(settings: Settings, *, yes: bool) -> None:
+    """Stop everything and empty the data directory. Raises PipelineError for a directory without the project's mark."""
+    data = settings.data
+    if not data.exists():
+        tell("Reset", "there is no data")
+        return
+    if data.is_symlink() or not (data / places.MARKER).is_file():
+        raise PipelineError(
+            "the data directory does not bear the mark of this project, so nothing is deleted",
+            detail=f"DATA_DIR is {data}; there is no plain file {places.MARKER} in it",
+        )
+    inside = settings.backup.resolve().is_relative_to(data.resolve())
+    _confirm(
+        f"All data in {data} is deleted for good: people, topics, NocoDB's base, logs"
+        + (", and the BACKUPS in it." if inside else f". The backups in {settings.backup} stay."),
+        yes,
+    )
+    stop.stop(settings)
+    # The mark goes last: what is cut short can be repeated.
+    for entry in sorted(data.iterdir(), key=lambda entry: entry.name == places.MARKER):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    tell("Reset", f"{data} is empty; ./Project_Start.sh begins anew")
+
+
+def remove_source(settings: Settings, source: str, *, yes: bool) -> None:
+    """Remove the people of one source from both stores."""
+    _confirm(f"All people whose source is {source} are removed from PostgreSQL and NocoDB.", yes)
+    from pipeline import removal
+
+    removed = removal.remove_source(settings, source)
+    tell("Reset", f"people of {source} removed: {removed}")
+
+
+def _confirm(question: str, yes: bool) -> None:
+    print(question, flush=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask", hint="Give --yes if that is meant.")
+    if input("Type yes to go on: ").strip().lower() != "yes":
+        raise PipelineError("nothing was changed: the answer was not yes")

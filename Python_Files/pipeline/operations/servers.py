@@ -1,0 +1,180 @@
+"""Bringing the servers up and down: what Project_Initialize.sh and Project_Start.sh share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+from pipeline import broker
+from pipeline.database.connection import ready as postgresql_ready
+from pipeline.database.migrations import migrate
+from pipeline.errors import PassingFault, PipelineError
+from pipeline.operations import (
+    applied,
+    kafka_server,
+    leftovers,
+    nocodb_server,
+    parts,
+    places,
+    ports,
+    postgresql_server,
+    readiness,
+    supervision,
+)
+from pipeline.operations.parts import KAFKA, NOCODB, POSTGRESQL
+from pipeline.operations.supervision import Supervisor
+from pipeline.operations.telling import step, tell, warn
+from pipeline.settings import Settings
+
+# How long each server may take. After a crash PostgreSQL and Kafka first read what was written last.
+SECONDS = {POSTGRESQL: 300, KAFKA: 180, NOCODB: 240}
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Hold the instance's lock, so that two starts or stops never work at once; waits for the other one to end."""
+    handle = os.open(settings.run / "operation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("Wait", "for another start, stop or initialization to end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def prepare(settings: Settings) -> None:
+    """Make and configure what the servers need before they run: directories, PostgreSQL's cluster, Kafka's storage."""
+    programs = places.installed()
+    if not postgresql_server.is_made(settings):
+        with step(POSTGRESQL, "cluster made"):
+            postgresql_server.make(settings, programs)
+    postgresql_server.configure(settings)
+    kafka_server.configure(settings)
+    if not kafka_server.is_formatted(settings):
+        with step(KAFKA, "storage formatted"):
+            kafka_server.format_storage(settings, programs)
+    nocodb_server.directory(settings).mkdir(mode=0o700, exist_ok=True)
+    supervision.configure(settings, parts.all_parts(settings, programs))
+
+
+def start_supervisor(settings: Settings, only: Collection[str] = parts.NAMES) -> Supervisor:
+    """Start the supervisor with no part running yet. Ends first what a supervisor that died has left over.
+
+    Raises PipelineError when a port is not free: nothing has been started then.
+    """
+    left = leftovers.living(settings)
+    if left:
+        warn(f"{len(left)} processes were left over by a supervisor that died; they are ended first")
+        leftovers.end(settings, tell=lambda what: tell("Leftover", what))
+    ports.check(settings, [name for name in parts.SERVERS if name in only])
+    prepare(settings)
+    supervision.start_daemon(settings)
+    return Supervisor(settings)
+
+
+def bring_up(
+    settings: Settings, supervisor: Supervisor, only: Collection[str] = parts.NAMES, *, anew: bool = True
+) -> None:
+    """Start the servers and wait until each really works; ``anew`` applies tables, topics and the base on the way.
+
+    PostgreSQL and Kafka come up side by side, NocoDB after PostgreSQL. Raises PipelineError for the first that fails.
+    """
+    chains: list[Callable[[], None]] = []
+    if POSTGRESQL in only:
+        chains.append(lambda: _postgresql_and_nocodb(settings, supervisor, only, anew))
+    if KAFKA in only:
+        chains.append(lambda: _kafka(settings, supervisor, anew))
+    with ThreadPoolExecutor(max_workers=2) as together:
+        for result in [together.submit(chain) for chain in chains]:
+            result.result()
+    if anew and set(parts.SERVERS) <= set(only):
+        applied.record(settings)
+
+
+def _postgresql_and_nocodb(settings: Settings, supervisor: Supervisor, only: Collection[str], anew: bool) -> None:
+    supervisor.start(POSTGRESQL, POSTGRESQL)
+    readiness.wait(settings, POSTGRESQL, lambda: _postgresql_answers(settings), SECONDS[POSTGRESQL], told="answers")
+    if anew:
+        with step(POSTGRESQL, "tables and roles are up to date") as told:
+            scripts = migrate(settings)
+            if scripts:
+                told(f"applied {', '.join(scripts)}")
+    if NOCODB not in only:
+        return
+    from pipeline import nocodb
+
+    supervisor.start(NOCODB, NOCODB)
+    readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers")
+    if anew:
+        with step(NOCODB, "base, table and views are up to date"):
+            nocodb.bootstrap(settings)
+
+
+def _postgresql_answers(settings: Settings) -> None:
+    try:
+        postgresql_ready(settings)
+    except PassingFault as fault:
+        # The password in .env was changed by hand, or the data came from elsewhere: .env is the truth.
+        if "password authentication failed" in fault.detail:
+            postgresql_server.set_password(settings, places.installed())
+        raise
+
+
+def _kafka(settings: Settings, supervisor: Supervisor, anew: bool) -> None:
+    supervisor.start(KAFKA, KAFKA)
+    readiness.wait(settings, KAFKA, lambda: broker.ready(settings), SECONDS[KAFKA], told="serves metadata")
+    if anew:
+        with step(KAFKA, "topics are there") as told:
+            names = broker.create_topics(settings)
+            if names:
+                told(f"created {len(names)} topics: {', '.join(names)}")
+
+
+def bring_down(settings: Settings) -> None:
+    """End everything in order, within 30 seconds, and see that nothing is left; no harm when nothing runs."""
+    daemon = supervision.daemon(settings)
+    if daemon is not None:
+        with suppress(PipelineError):
+            supervisor = Supervisor(settings)
+            for names, seconds in parts.ENDING:
+                _end(supervisor, names, seconds)
+            supervisor.shut_down()
+        with suppress(Exception):
+            daemon.wait(5)
+    left = leftovers.living(settings)
+    if left:
+        leftovers.end(settings, seconds=5, tell=lambda what: tell("Leftover", what))
+        left = leftovers.living(settings)
+    if left:
+        raise PipelineError(
+            "processes do not end",
+            detail=", ".join(f"{process.name()} ({process.pid})" for process in left),
+        )
+
+
+def _end(supervisor: Supervisor, names: Collection[str], seconds: int) -> None:
+    """Tell the parts to end, and wait for it; the supervisor kills what has not ended after its own seconds."""
+    begin = time.monotonic()
+    running = [one for one in supervisor.processes() if one.part in names and one.state not in _ENDED]
+    for process in running:
+        supervisor.stop(process.part, process.name)
+    told: set[str] = set()
+    while time.monotonic() - begin < seconds + 2:
+        left = {one.name for one in supervisor.processes() if one.part in names and one.state not in _ENDED}
+        for process in running:
+            if process.name not in left and process.name not in told:
+                told.add(process.name)
+                tell(process.name, "ended", time.monotonic() - begin)
+        if not left:
+            return
+        time.sleep(0.1)
+
+
+_ENDED = frozenset(("STOPPED", "EXITED", "FATAL"))

@@ -1,0 +1,178 @@
+"""Project_Start.sh: everything up, really ready, and the first people in both stores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Sequence
+
+from pipeline import broker, feed, status, topics
+from pipeline.database.connection import session
+from pipeline.errors import PassingFault, PipelineError
+from pipeline.operations import applied, parts, places, readiness, servers, supervision
+from pipeline.operations.parts import Part
+from pipeline.operations.supervision import Supervisor
+from pipeline.operations.telling import step, tell, warn
+from pipeline.settings import ROOT, Settings, env_file
+
+_STAGE_SECONDS = 90
+_FETCH_SECONDS = 90
+_SETTLE_SECONDS = 120
+
+
+def start(settings: Settings, *, offline: bool = False, only: Collection[str] = parts.NAMES) -> None:
+    """Start what does not run, wait until all of it is ready, fetch the first people, and say where to look.
+
+    When a part does not get ready, what this start has started is ended again. Raises PipelineError.
+    """
+    places.make(settings)
+    begin = time.monotonic()
+    with servers.alone(settings):
+        every = [part for part in parts.all_parts(settings, places.installed()) if part.name in only]
+        ran = supervision.daemon(settings) is not None
+        if ran and not _missing(settings, Supervisor(settings), every):
+            tell("Pipeline", "runs already; nothing was changed")
+            if offline != feed.offline_file(settings).exists():
+                warn("--offline takes effect at a start: call ./Project_Stop.sh first")
+            where_to_look(settings)
+            return
+        _choose_feed(settings, offline)
+        try:
+            supervisor = Supervisor(settings) if ran else servers.start_supervisor(settings, only)
+            servers.bring_up(settings, supervisor, only, anew=not applied.is_current(settings))
+            _stages_up(settings, supervisor, every)
+        except BaseException:
+            if not ran and supervision.daemon(settings) is not None:
+                tell("Pipeline", "does not start; what was started is ended again")
+                servers.bring_down(settings)
+            raise
+        if set(only) == set(parts.NAMES):
+            _first_people(settings, supervisor)
+    tell("Pipeline", "runs", time.monotonic() - begin)
+    where_to_look(settings)
+
+
+def _missing(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> list[str]:
+    """The processes that are to run and do not."""
+    running = {process.name for process in supervisor.processes() if process.state == "RUNNING"}
+    return [name for part in every for name in parts.wanted(settings, part) if name not in running]
+
+
+def _choose_feed(settings: Settings, offline: bool) -> None:
+    switch = feed.offline_file(settings)
+    if offline:
+        switch.touch(mode=0o600)
+        warn("--offline: the bundled stand-in of the API serves, until a start without --offline")
+    elif switch.exists():
+        switch.unlink()
+        tell("Feed", "randomuser.me again: this start is without --offline")
+
+
+def _stages_up(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> None:
+    """Start the stages together and wait until each has its partitions; then the scheduler."""
+    stages = [part for part in every if part.name in topics.STAGES]
+    for part in stages:
+        for process in parts.wanted(settings, part):
+            supervisor.start(part.name, process)
+    for part in stages:
+        wanted = parts.wanted(settings, part)
+        if wanted:
+            readiness.wait(
+                settings,
+                part.name,
+                lambda part=part, wanted=wanted: has_partitions(settings, supervisor, part.name, wanted),  # type: ignore[misc]
+                _STAGE_SECONDS,
+                told="has its partitions",
+                processes=wanted,
+            )
+        else:
+            tell(part.name, "is scaled to 0 processes and does not run")
+    for part in every:
+        if part.name == parts.SCHEDULER:
+            supervisor.start(part.name, part.name)
+            readiness.wait(settings, part.name, lambda: is_running(supervisor, (parts.SCHEDULER,)), 30, told="runs")
+
+
+def is_running(supervisor: Supervisor, processes: Collection[str]) -> bool:
+    """Whether the supervisor takes all of them for running."""
+    states = {process.name: process.state for process in supervisor.processes()}
+    return all(states.get(name) in ("RUNNING", "STARTING") for name in processes)
+
+
+def has_partitions(settings: Settings, supervisor: Supervisor, stage: str, processes: Collection[str]) -> bool:
+    """Whether all processes of the stage live and its group has dealt its partitions out."""
+    return is_running(supervisor, processes) and broker.group_ready(settings, stage)
+
+
+def _first_people(settings: Settings, supervisor: Supervisor) -> None:
+    """Fetch once, and wait until those people are in both stores.
+
+    A fetch that fails is told and is no reason not to run: the schedule tries again every minute. A backlog that takes
+    long is told as well; a stage that is not running is an error.
+    """
+    offline = settings.feed_offline or feed.offline_file(settings).exists()
+    if not offline and _is_empty(settings) and not feed.reachable(settings):
+        feed.until_reachable_file(settings).touch(mode=0o600)
+        warn(f"{settings.api_url} cannot be reached: the bundled stand-in of the API serves for now.")
+        warn("The real API is tried at every fetch and takes over by itself; every person says its source.")
+    with step("Feed", "first people fetched") as told:
+        door = [sys.executable, str(ROOT / "Python_Files" / "0-Get_Data.py")]
+        try:
+            done = subprocess.run(
+                door,
+                cwd=ROOT,
+                env=supervision.environment(settings),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_FETCH_SECONDS,
+                check=False,
+            )
+            said = (done.stderr or done.stdout).strip().splitlines()
+            failed = done.returncode != 0
+        except subprocess.TimeoutExpired:
+            said, failed = [f"no answer within {_FETCH_SECONDS} s"], True
+        if failed:
+            told("first fetch failed; the schedule tries again every minute")
+    if failed:
+        for line in said[-4:]:
+            warn(readiness.without_secrets(settings, line))
+        return
+    begin = time.monotonic()
+    while not _is_settled(settings):
+        if time.monotonic() - begin > _SETTLE_SECONDS:
+            missing = _missing(settings, supervisor, parts.all_parts(settings, places.installed()))
+            if missing:
+                raise PipelineError(f"{', '.join(missing)} does not run any more", hint="See Logs.sh.")
+            warn("The first people are still on their way; Administrator_scripts/Status.sh shows how many.")
+            return
+        time.sleep(0.2)
+    tell("People", "in PostgreSQL and in NocoDB", time.monotonic() - begin)
+
+
+def _is_settled(settings: Settings) -> bool:
+    try:
+        return status.settled(settings)
+    except PassingFault:
+        return False
+
+
+def _is_empty(settings: Settings) -> bool:
+    with session(settings) as cursor:
+        cursor.execute("SELECT NOT EXISTS (SELECT FROM pipeline.users) AND NOT EXISTS (SELECT FROM pipeline.fetches)")
+        return bool(cursor.fetchone()[0])
+
+
+def where_to_look(settings: Settings) -> None:
+    """What a person opens next."""
+    address = status.urls(settings)["nocodb"]
+    print(
+        f"""
+  People      {address}
+  Login       {settings.nocodb_admin_email}, password: NOCODB_ADMIN_PASSWORD in {env_file()}
+  PostgreSQL  {settings.postgres_host}:{settings.postgres_port}, database pipeline, role pipeline_reader
+  Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh
+  At boot     a systemd unit is in the README ("Start at boot"); its ExecStart is {ROOT / "Project_Start.sh"}""",
+        flush=True,
+    )
