@@ -60,6 +60,8 @@ setting() {
 cache_directory() {
     if [[ -n "${PIPELINE_CACHE_DIR:-}" ]]; then
         printf '%s' "$PIPELINE_CACHE_DIR"
+    elif [[ -r "$ROOT/.venv/cache-directory" ]]; then
+        cat "$ROOT/.venv/cache-directory" # where this clone was installed from, whoever asks
     elif ((EUID == 0)); then
         printf '/var/cache/randomuser-pipeline'
     else

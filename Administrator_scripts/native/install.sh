@@ -29,4 +29,5 @@ install_everything() {
     begin="$(now)"
     install_nocodb "$cache"
     tell NocoDB "packages in $cache" "$(since "$begin")"
+    printf '%s' "$cache" >"$ROOT/.venv/cache-directory"
 }

@@ -37,24 +37,26 @@ environment_stamp() {
 # install_python_packages LOCK_FILE: makes .venv from the lock file (requirements.lock, or requirements-dev.lock for the
 # tests, which has all of the former), and ends at once when it is so. Only packages whose hashes the lock has.
 install_python_packages() {
-    local lock="$1" stamp="$ROOT/.venv/installed-from" log python
+    local lock="$1" stamp="$ROOT/.venv/installed-from" log interpreter candidate
+    # shellcheck disable=SC2153 # PYTHON is lib.sh's
+    # shellcheck disable=SC2153 # PYTHON is the one of lib.sh
     if [[ -x "$PYTHON" && -e "$stamp" ]] && "$PYTHON" -I -c '' 2>/dev/null; then
         # An environment for the tests serves for running, too.
         for candidate in "$lock" requirements-dev.lock; do
             [[ "$(environment_stamp "$candidate")" != "$(<"$stamp")" ]] || return 0
         done
     fi
-    python="$(find_python)" || fail "there is no Python 3.11 or newer with venv" "" "Install python3 and python3-venv."
+    interpreter="$(find_python)" || fail "there is no Python 3.11 or newer with venv" "" "Install python3 and python3-venv."
     rm -f "$stamp"
     if ! { [[ -x "$PYTHON" ]] && "$PYTHON" -I -c 'import pip' 2>/dev/null && can_execute "$PYTHON" &&
         grep -qF "$ROOT/.venv/" "$ROOT/.venv/bin/pip"; }; then
         rm -rf "$ROOT/.venv"
-        "$python" -m venv "$ROOT/.venv" ||
-            fail "the virtual environment cannot be made" "$python -m venv failed" "Install python3-venv."
+        "$interpreter" -m venv "$ROOT/.venv" ||
+            fail "the virtual environment cannot be made" "$interpreter -m venv failed" "Install python3-venv."
     fi
     log="$(mktemp)"
     if ! "$PYTHON" -m pip install --require-hashes --disable-pip-version-check --progress-bar off \
-        -r "$ROOT/$lock" 2>&1 | tee "$log" | sed -nE 's/^ *Downloading ([^ ]+) (\(.*\)).*/  Python: \1 \2/p'; then
+        -r "$ROOT/$lock" 2>&1 | tee "$log" | sed -nE 's/^ *Downloading ([^ ]+) (\(.* MB\)).*/  Python: \1 \2/p'; then
         local told
         told="$(grep -m 3 -E 'ERROR|error' "$log" | tr '\n' ' ')"
         rm -f "$log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import pwd
 import signal
@@ -102,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is started in an orderly way is ended in an orderly way when the shell or systemd gives up on it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     log.start("operations", level="WARNING")
+    # While a server starts, its client cannot connect: that is no error, and readiness tells it.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         _work(asked)
     except PipelineError as error:

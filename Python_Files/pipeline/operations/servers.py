@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,12 +130,21 @@ def _postgresql_answers(settings: Settings) -> None:
 
 def _kafka(settings: Settings, supervisor: Supervisor, anew: bool) -> None:
     supervisor.start(KAFKA, KAFKA)
-    readiness.wait(settings, KAFKA, lambda: broker.ready(settings), SECONDS[KAFKA], told="serves metadata")
+    readiness.wait(settings, KAFKA, lambda: _kafka_answers(settings), SECONDS[KAFKA], told="serves metadata")
     if anew:
         with step(KAFKA, "topics are there") as told:
             names = broker.create_topics(settings)
             if names:
                 told(f"created {len(names)} topics: {', '.join(names)}")
+
+
+def _kafka_answers(settings: Settings) -> None:
+    # The client waits longer and longer between its attempts to connect; asking the port costs nothing.
+    try:
+        socket.create_connection((settings.kafka_host, settings.kafka_port), timeout=2).close()
+    except OSError as error:
+        raise PassingFault("Kafka does not listen yet", detail=f"Kafka's port: {error.strerror}") from None
+    broker.ready(settings)
 
 
 def bring_down(settings: Settings) -> None:

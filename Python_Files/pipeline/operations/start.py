@@ -54,8 +54,8 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
 
 
 def _missing(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> list[str]:
-    """The processes that are to run and do not."""
-    running = {process.name for process in supervisor.processes() if process.state == "RUNNING"}
+    """The processes that are to run and neither run nor have just been started."""
+    running = {process.name for process in supervisor.processes() if process.state in ("RUNNING", "STARTING")}
     return [name for part in every for name in parts.wanted(settings, part) if name not in running]
 
 
