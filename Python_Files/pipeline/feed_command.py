@@ -29,12 +29,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument(
-        "--results", type=int, metavar="N", help="people to fetch, 1 to 20000 (RESULTS_PER_FETCH)"
-    )
-    made.add_argument(
-        "--seed", metavar="TEXT", help="their seed; it must not end in a digit or have 18 characters"
-    )
+    made.add_argument("--results", type=int, metavar="N", help="people to fetch, 1 to 20000 (RESULTS_PER_FETCH)")
+    made.add_argument("--seed", metavar="TEXT", help="their seed; it must not end in a digit or have 18 characters")
     made.add_argument("--page", type=int, metavar="N", help="page of the seed, 1 to 10000, in one request")
     made.add_argument("--file", type=Path, metavar="FILE", help="feed a saved response of the API instead of asking it")
     made.add_argument("--offline", action="store_true", help="let the stand-in of the API serve this run")
