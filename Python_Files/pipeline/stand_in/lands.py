@@ -1,4 +1,3 @@
-
 """The 21 nationalities: names in their own scripts, places, and the forms of their numbers.
 
 In a form ``#`` is a digit, ``@`` a capital letter, ``{d}`` ``{m}`` ``{y}`` the day, month and year of birth.
