@@ -84,3 +84,14 @@ SELECT uuid FROM pipeline.removed WHERE store = 'nocodb' AND uuid = ANY (%(uuids
 INSERT INTO pipeline.nocodb_users (uuid, fetch_id, source)
 VALUES %s
 ON CONFLICT DO NOTHING
+
+-- name: read_portraits
+-- All portraits that lie in NocoDB's storage; at most 200.
+SELECT kind, number, origin, attachment FROM pipeline.portraits
+
+-- name: keep_portrait
+-- A portrait that was stored; a real one takes the place of one of our own making.
+INSERT INTO pipeline.portraits (kind, number, origin, attachment)
+VALUES (%(kind)s, %(number)s, %(origin)s, %(attachment)s)
+ON CONFLICT (kind, number) DO UPDATE
+SET origin = EXCLUDED.origin, attachment = EXCLUDED.attachment, stored_at = now()

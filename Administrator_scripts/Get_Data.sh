@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+set -Eeuo pipefail
+CALLED_FROM="$PWD"
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=Administrator_scripts/lib.sh
+. Administrator_scripts/lib.sh
+
+usage() {
+    cat <<'TEXT'
+Fetches people by hand, besides the fetches that the crontab makes every minute.
+
+usage: Administrator_scripts/Get_Data.sh [options of Python_Files/0-Get_Data.py]
+  --results N              so many people, with a seed of their own
+  --seed TEXT --page N     the people of a seed and page
+  --file FILE              feed a response of the API that was saved before
+  --offline                let the stand-in of the API serve this run
+
+examples:
+  Administrator_scripts/Get_Data.sh --results 500
+  Administrator_scripts/Get_Data.sh --file saved_response.json
+TEXT
+}
+
+main() {
+    local arguments=() argument previous=""
+    for argument in "$@"; do
+        case "$argument" in
+            -h | --help) usage && return ;;
+        esac
+        # A file is named as the caller sees it.
+        if [[ "$previous" == --file && "$argument" != /* ]]; then
+            argument="$CALLED_FROM/$argument"
+        fi
+        arguments+=("$argument")
+        previous="$argument"
+    done
+    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+    as_service_user "$PYTHON" Python_Files/0-Get_Data.py ${arguments[@]+"${arguments[@]}"}
+}
+
+main "$@"

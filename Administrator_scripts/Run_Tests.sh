@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+set -Eeuo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+usage() {
+    cat <<'TEXT'
+Runs every check of the project: ruff, mypy, shellcheck and all tests. Installs what it needs, as Project_Initialize.sh
+does, and starts real servers on free ports in scratch directories; an instance that runs here is left alone.
+
+usage: Administrator_scripts/Run_Tests.sh [--unit] [-- ARGUMENTS OF PYTEST]
+  --unit   the checks and the unit tests only: seconds, no servers
+
+examples:
+  Administrator_scripts/Run_Tests.sh
+  Administrator_scripts/Run_Tests.sh --unit
+  Administrator_scripts/Run_Tests.sh -- -k repeats
+TEXT
+}
+
+# reachable: whether a user without any rights can come to this directory.
+reachable() {
+    local directory="$PWD"
+    while [[ "$directory" != / ]]; do
+        [[ "$(stat -c %A "$directory")" == *[xt] ]] || return 1
+        directory="$(dirname "$directory")"
+    done
+}
+
+# elsewhere ARGUMENTS: runs the same in a copy that the unprivileged user can reach, and removes the copy.
+elsewhere() {
+    local copy status=0
+    copy="$(mktemp -d /var/tmp/randomuser-tests.XXXXXX)"
+    chmod 755 "$copy"
+    echo "this directory cannot be reached by the user that runs the servers; testing in a copy, $copy"
+    git clone -q . "$copy/project"
+    "$copy/project/Administrator_scripts/Run_Tests.sh" "$@" || status=$?
+    rm -rf "$copy"
+    return "$status"
+}
+
+checks() {
+    local scripts
+    mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+    echo "== ruff"
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    echo "== mypy"
+    .venv/bin/mypy Python_Files/pipeline
+    echo "== shellcheck"
+    .venv/bin/shellcheck -x "${scripts[@]}"
+}
+
+main() {
+    local unit=false arguments=("$@")
+    while (($#)); do
+        case "$1" in
+            -h | --help) usage && return ;;
+            --unit) unit=true ;;
+            --) shift && break ;;
+            *) printf 'error: unknown argument %s\nhint: Call it with --help for its usage.\n' "$1" >&2 && return 2 ;;
+        esac
+        shift
+    done
+    if ((EUID == 0)) && ! reachable; then
+        elsewhere ${arguments[@]+"${arguments[@]}"}
+        return
+    fi
+    # shellcheck source=Administrator_scripts/lib.sh
+    . Administrator_scripts/lib.sh
+    # shellcheck source=Administrator_scripts/native/testing.sh
+    . Administrator_scripts/native/testing.sh
+    if $unit; then install_for_tests unit; else install_for_tests; fi
+    checks
+    echo "== pytest"
+    if $unit; then
+        .venv/bin/pytest -q Python_Files/tests/unit "$@"
+    else
+        .venv/bin/pytest -q "$@"
+    fi
+}
+
+main "$@"

@@ -1,0 +1,42 @@
+-- name: sink_places
+-- Per sink and topic the next offset to read of each partition, as one JSON list.
+SELECT coalesce(jsonb_agg(jsonb_build_object('sink', sink, 'topic', name, 'cluster_id', cluster_id,
+    'topic_id', topic_id, 'next_offsets', next_offsets) ORDER BY sink, id), '[]')
+FROM (
+    SELECT o.sink, t.id, t.name, t.cluster_id, t.topic_id,
+        jsonb_object_agg(o.partition, o.next_offset) AS next_offsets
+    FROM pipeline.offsets o
+    JOIN pipeline.topics t ON t.id = o.topic
+    GROUP BY o.sink, t.id
+) AS places
+
+-- name: make_restore_point
+-- A mark in the WAL; its place there.
+SELECT pg_create_restore_point(%(name)s)
+
+-- name: switch_wal
+-- The segment that a place lies in, which ends now and leaves for the repository.
+SELECT pg_walfile_name(%(lsn)s), pg_switch_wal()
+
+-- name: archiving
+-- Where the WAL is sent.
+SELECT current_setting('archive_mode'), current_setting('archive_command')
+
+-- name: archiving_failures
+-- Why segments do not leave: failures, the last one, and how many segments wait.
+SELECT failed_count, last_failed_wal, last_failed_time,
+    (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready')
+FROM pg_stat_archiver
+
+-- name: note_restore_point
+-- A moment that can be restored from now on.
+INSERT INTO pipeline.restore_points (name, taken_at, lsn, wal_segment, offsets, base_backup, duration_seconds)
+VALUES (%(name)s, %(taken_at)s, %(lsn)s, %(wal_segment)s, %(offsets)s, %(base_backup)s, %(duration_seconds)s)
+
+-- name: forget_restore_points
+-- Moments that no base backup reaches any more.
+DELETE FROM pipeline.restore_points WHERE taken_at < %(moment)s
+
+-- name: system_id
+-- Which cluster this is: made with it, and the same for ever.
+SELECT system_identifier FROM pg_control_system()

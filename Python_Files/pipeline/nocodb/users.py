@@ -1,0 +1,136 @@
+"""The rows of NocoDB's table Users: written idempotently by uuid, counted, listed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from pipeline.errors import PassingFault, Rejected
+from pipeline.nocodb import columns
+from pipeline.nocodb.client import Client, Refused
+from pipeline.nocodb.columns import UserRow
+from pipeline.nocodb.portraits import Portraits
+from pipeline.nocodb.tables import BASE, USERS, find_base, find_table
+from pipeline.settings import Settings
+
+ROWS = 500
+"""Rows a request: the pipeline's NocoDB takes up to 1,000 (NC_DATA_PAYLOAD_LIMIT), and larger ones gain nothing."""
+
+ASKED = 250
+"""Uuids a question: NocoDB answers 431 to a header of more than 16 KiB."""
+
+PAGE = 1000
+"""Rows a page: NocoDB caps what one request reads."""
+
+
+class Users:
+    """The table Users. Raises PassingFault when NocoDB does not answer or has no such table (yet)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = Client(settings)
+        self._portraits = Portraits(settings, self._client)
+        self._table = ""
+
+    @property
+    def _records(self) -> str:
+        if not self._table:
+            base = find_base(self._client)
+            table = find_table(self._client, base["id"]) if base else None
+            if table is None:
+                raise PassingFault(
+                    f"NocoDB has no table {USERS} in a base {BASE}",
+                    hint="Run ./Project_Initialize.sh, which makes it.",
+                )
+            self._table = table["id"]
+        return f"/api/v2/tables/{self._table}/records"
+
+    def _call(self, method: str, path: str, **given: Any) -> Any:
+        try:
+            return self._client.call(method, path, **given)
+        except Refused as fault:
+            if fault.status == 404:
+                # The table was deleted; its successor, if one is made, has another id.
+                self._table = ""
+                raise PassingFault("NocoDB's table Users is gone", detail=fault.detail) from fault
+            raise
+
+    def _found(self, uuids: Collection[UUID], fields: str | None) -> list[dict[str, Any]]:
+        asked = [str(uuid) for uuid in uuids]
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(asked), ASKED):
+            piece = ",".join(asked[start : start + ASKED])
+            parameters = {"where": f"({columns.UUID},in,{piece})", "limit": PAGE}
+            if fields:
+                parameters["fields"] = fields
+            found += self._call("GET", self._records, params=parameters)["list"]
+        return found
+
+    def present(self, uuids: Collection[UUID]) -> set[UUID]:
+        """Who of these is in the table."""
+        return {UUID(row[columns.UUID]) for row in self._found(uuids, columns.UUID)}
+
+    def rows(self, uuids: Collection[UUID]) -> list[dict[str, Any]]:
+        """The rows of these people, by the titles of the columns."""
+        return self._found(uuids, None)
+
+    def insert(self, rows: Sequence[UserRow]) -> list[tuple[UserRow, Rejected]]:
+        """Write the people who are not there yet; the ones whom NocoDB refuses for good, each with its reason.
+
+        Whatever an earlier try left is found and not written twice: uuids are looked up first, the column is unique,
+        and a batch is written whole or not at all.
+        """
+        refused: list[tuple[UserRow, Rejected]] = []
+        for start in range(0, len(rows), ROWS):
+            piece = rows[start : start + ROWS]
+            there = self.present([row.person.login.uuid for row in piece])
+            refused += self._write([row for row in piece if row.person.login.uuid not in there])
+        return refused
+
+    def _write(self, rows: Sequence[UserRow]) -> list[tuple[UserRow, Rejected]]:
+        if not rows:
+            return []
+        records = [columns.record(row, self._portraits.attachment(row)) for row in rows]
+        try:
+            self._call("POST", self._records, json=records)
+        except Refused as fault:
+            if fault.error == "FIELD_UNIQUE_CONSTRAINT_VIOLATION":
+                # Somebody wrote one of them in between: look again.
+                there = self.present([row.person.login.uuid for row in rows])
+                left = [row for row in rows if row.person.login.uuid not in there]
+                if len(left) < len(rows):
+                    return self._write(left)
+            if len(rows) == 1:
+                return [(rows[0], Rejected("refused_by_nocodb", fault.detail))]
+            half = len(rows) // 2
+            return self._write(rows[:half]) + self._write(rows[half:])
+        return []
+
+    def count(self) -> int:
+        """How many rows the table has."""
+        return int(self._call("GET", f"{self._records}/count")["count"])
+
+    def uuids(self) -> Iterator[UUID]:
+        """Everybody in the table, page by page in the order of NocoDB's own ids. Rows without a uuid are left out."""
+        last = 0
+        while True:
+            parameters = {"where": f"(Id,gt,{last})", "sort": "Id", "fields": f"Id,{columns.UUID}", "limit": PAGE}
+            page = self._call("GET", self._records, params=parameters)["list"]
+            for row in page:
+                try:
+                    yield UUID(row[columns.UUID])
+                except (TypeError, ValueError):
+                    continue  # a row that a person made by hand
+            if len(page) < PAGE:
+                return
+            last = page[-1]["Id"]
+
+    def delete(self, uuids: Collection[UUID]) -> None:
+        """Remove these people's rows, as far as they are there."""
+        ids = [{"Id": row["Id"]} for row in self._found(uuids, f"Id,{columns.UUID}")]
+        for start in range(0, len(ids), ROWS):
+            self._call("DELETE", self._records, json=ids[start : start + ROWS])
+
+    def close(self) -> None:
+        self._portraits.close()
+        self._client.close()

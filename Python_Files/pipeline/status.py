@@ -1,0 +1,233 @@
+"""The state of everything on one page: what runs, how far each stage is behind, the account, where to look."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import account, broker, settings
+from pipeline.account import Account, StageProgress
+from pipeline.database import connection
+from pipeline.errors import PassingFault, PipelineError, UsageError
+from pipeline.settings import Settings
+
+
+class Service(NamedTuple):
+    """A part of the product: ``state`` is ok, starting, stopped or failed; ``detail`` says more."""
+
+    name: str
+    state: str
+    detail: str
+
+
+class Status(NamedTuple):
+    """All of it. ``account`` and ``stages`` are None and empty while PostgreSQL or Kafka does not answer."""
+
+    mode: str
+    services: list[Service]
+    stages: list[StageProgress]
+    account: Account | None
+    urls: dict[str, str]
+    warnings: list[str]
+
+    @property
+    def ready(self) -> bool:
+        """Everything runs and answers."""
+        return bool(self.services) and all(service.state == "ok" for service in self.services)
+
+
+def _asked(name: str, question: Callable[[], object]) -> Service:
+    try:
+        question()
+    except PassingFault as fault:
+        return Service(name, "failed", fault.detail or fault.message)
+    return Service(name, "ok", "answers")
+
+
+def _nocodb_count(settings: Settings) -> int:
+    from pipeline.nocodb import Users
+
+    users = Users(settings)
+    try:
+        return users.count()
+    finally:
+        users.close()
+
+
+def _processes(settings: Settings) -> list[Service]:
+    """What the supervisor knows; in containers the engine knows it, and a container asks only for the answers."""
+    if settings.pipeline_mode == "docker":
+        return []
+    from pipeline.operations.supervision import Supervisor, daemon
+
+    if daemon(settings) is None:
+        return [Service("supervisor", "stopped", "./Project_Start.sh starts it")]
+    states = {"RUNNING": "ok", "STARTING": "starting", "STOPPED": "stopped"}
+    return [
+        Service(one.name, states.get(one.state, "failed"), one.detail)
+        for one in Supervisor(settings).processes()
+        # Places for more processes of a stage (Scale.sh) are no fault when they are empty.
+        if one.state != "STOPPED" or one.name == one.part or one.name.endswith("-1")
+    ]
+
+
+def read(settings: Settings) -> Status:
+    """Ask everything, each with its own time-out; never raises for what does not answer."""
+    services = _processes(settings)
+    answers = [
+        _asked("postgresql", lambda: connection.ready(settings)),
+        _asked("kafka", lambda: broker.ready(settings)),
+    ]
+    count: int | None = None
+    try:
+        count = _nocodb_count(settings)
+        answers.append(Service("nocodb", "ok", "answers"))
+    except PassingFault as fault:
+        answers.append(Service("nocodb", "failed", fault.detail or fault.message))
+    services = _joined(services, answers)
+
+    told: Account | None = None
+    stages: list[StageProgress] = []
+    if all(answer.state == "ok" for answer in answers[:2]):
+        try:
+            told, stages = account.read(settings, count)
+        except PassingFault as fault:
+            services.append(Service("account", "failed", fault.detail or fault.message))
+    return Status(settings.pipeline_mode, services, stages, told, urls(settings), _warnings(settings, told))
+
+
+def _joined(processes: list[Service], answers: list[Service]) -> list[Service]:
+    """One line a part: a server is ok when its process runs and it answers; what it answered counts more."""
+    by_name = {answer.name: answer for answer in answers}
+    joined = []
+    for process in processes:
+        answer = by_name.pop(process.name, None)
+        if answer is None or process.state == "stopped":
+            joined.append(process)
+        elif answer.state == "ok":
+            joined.append(Service(process.name, "ok", f"{answer.detail}, {process.detail}"))
+        else:
+            joined.append(answer)
+    return joined + list(by_name.values())
+
+
+def _warnings(settings: Settings, told: Account | None) -> list[str]:
+    warnings = []
+    try:
+        free_mb = shutil.disk_usage(settings.data).free // 2**20
+        if free_mb < settings.disk_warn_mb:
+            warnings.append(
+                f"the disk of {settings.data} has only {free_mb} MiB left (DISK_WARN_MB={settings.disk_warn_mb})"
+            )
+    except OSError as error:
+        warnings.append(f"{settings.data} cannot be looked at: {error}")
+    if told and (told.postgresql.missing or told.nocodb.missing):
+        warnings.append(f"people are missing: {told.postgresql.missing} in PostgreSQL, {told.nocodb.missing} in NocoDB")
+    if (settings.run / "stand-in-until-reachable").exists():
+        warnings.append("randomuser.me could not be reached at the first start: the stand-in serves until it can")
+    elif settings.feed_offline or (settings.run / "offline").exists():
+        warnings.append("offline: the people come from the stand-in of the API")
+    return warnings
+
+
+def urls(settings: Settings) -> dict[str, str]:
+    """Where to look."""
+    return {"nocodb": settings.nocodb_public_url or f"http://localhost:{settings.nocodb_port}/dashboard"}
+
+
+def settled(settings: Settings) -> bool:
+    """Whether everybody who was fetched is in both stores (or accounted for otherwise). Raises PassingFault."""
+    told, _ = account.read(settings)
+    return told.fetched > 0 and told.settled
+
+
+def as_object(status: Status) -> dict[str, Any]:
+    """The status as ``--json`` prints it; ``totals`` is null while the account cannot be read."""
+    told = status.account
+    return {
+        "mode": status.mode,
+        "ready": status.ready,
+        "services": [service._asdict() for service in status.services],
+        "stages": [stage._asdict() for stage in status.stages],
+        "totals": told
+        and {
+            "fetched": told.fetched,
+            "postgresql": told.postgresql.stored,
+            "nocodb": told.nocodb.stored,
+            "rejected": told.rejected,
+            "repeats": told.postgresql.repeats,
+            "removed": max(told.postgresql.removed, told.nocodb.removed),
+            "on_the_way": max(told.postgresql.on_the_way, told.nocodb.on_the_way),
+            "missing": max(told.postgresql.missing, told.nocodb.missing),
+        },
+        "stores": told and {"postgresql": told.postgresql._asdict(), "nocodb": told.nocodb._asdict()},
+        "urls": status.urls,
+        "warnings": status.warnings,
+    }
+
+
+_COLOURS = {"ok": "green", "starting": "yellow", "stopped": "dim", "failed": "red"}
+
+
+def show(status: Status, console: Console) -> None:
+    """The status for a person."""
+    for warning in status.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    console.print("[green]ready[/]" if status.ready else "[red]not ready[/]", f"({status.mode or 'not initialised'})")
+    services = Table(title="What runs", title_justify="left", title_style="bold", box=None)
+    for name in ("part", "state", "detail"):
+        services.add_column(name)
+    for service in status.services:
+        services.add_row(service.name, f"[{_COLOURS[service.state]}]{service.state}[/]", service.detail)
+    console.print(services)
+    if status.stages:
+        stages = Table(title="\nStages, in records", title_justify="left", title_style="bold", box=None)
+        for name in ("stage", "waiting", "processed", "refused"):
+            stages.add_column(name, justify="left" if name == "stage" else "right")
+        for stage in status.stages:
+            stages.add_row(stage.name, f"{stage.lag:,}", f"{stage.processed:,}", f"{stage.rejected:,}")
+        console.print(stages)
+    told = status.account
+    if told:
+        stores = Table(title="\nThe account", title_justify="left", title_style="bold", box=None)
+        for name in ("store", "fetched", "stored", "repeats", "removed", "rejected", "on the way", "missing"):
+            stores.add_column(name, justify="left" if name == "store" else "right")
+        for name, one in (("PostgreSQL", told.postgresql), ("NocoDB", told.nocodb)):
+            stores.add_row(
+                name,
+                *(
+                    f"{number:,}"
+                    for number in (told.fetched, one.stored, one.repeats, one.removed, told.rejected, one.on_the_way)
+                ),
+                f"[red]{one.missing:,}[/]" if one.missing else "0",
+            )
+        console.print(stores)
+    for name, url in status.urls.items():
+        console.print(f"\n{name}: {url}", highlight=False)
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m pipeline.status [--json]``: exit code 0 when ready, 1 when not."""
+    try:
+        if arguments not in ([], ["--json"]):
+            raise UsageError(f"unknown arguments: {' '.join(arguments)}", hint="Only --json is known.")
+        status = read(settings.load())
+    except PipelineError as error:
+        print(error.report(), file=sys.stderr)
+        return error.exit_code
+    if arguments:
+        print(json.dumps(as_object(status), indent=2, ensure_ascii=False))
+    else:
+        show(status, Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))))
+    return 0 if status.ready else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
