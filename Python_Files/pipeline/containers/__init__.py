@@ -1,0 +1,1 @@
+"""What the containers of docker-compose.yml do besides the stages: settings, preparation, health, the first people."""

@@ -1,0 +1,53 @@
+"""``python -m pipeline.containers VERB``: what docker-compose.yml and the scripts of the container way call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipeline import entry
+from pipeline.settings import Settings
+
+_VERBS = {
+    "settings": "check the settings file and hand each service its part",
+    "setup": "bring roles, tables and topics up to date",
+    "setup-nocodb": "bring NocoDB's base, table and views up to date",
+    "health": "say whether this container does its work",
+    "first-people": "fetch once and wait until those people are in both stores",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.containers", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, told in _VERBS.items():
+        made = verbs.add_parser(verb, help=told)
+        if verb == "health":
+            made.add_argument("name", help="the stage, such as 2-Add_Label, or 0-Get_Data")
+    asked = parser.parse_args(arguments)
+    return entry.main(asked.verb, lambda settings: _do(asked, settings))
+
+
+def _do(asked: argparse.Namespace, settings: Settings) -> None:
+    # Each verb loads what it alone needs: a health check runs every few seconds.
+    if asked.verb == "health":
+        from pipeline.containers import health
+
+        health.check(settings, asked.name)
+    elif asked.verb == "settings":
+        from pipeline.containers import handed
+
+        handed.hand_out(settings)
+    elif asked.verb == "first-people":
+        from pipeline.containers import first_people
+
+        first_people.fetch(settings)
+    else:
+        from pipeline.containers import preparation
+
+        {"setup": preparation.prepare, "setup-nocodb": preparation.prepare_nocodb}[asked.verb](settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

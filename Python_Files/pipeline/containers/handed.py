@@ -1,0 +1,118 @@
+"""The settings, handed out: each service gets a file with what it needs, readable by its own user alone.
+
+``.env`` belongs to a user of the host and is closed to all others, so no service but this one-shot can read it; and
+what is in a file is not in the environment that ``docker inspect`` shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from pipeline import settings as all_settings
+from pipeline.operations import env_file, kafka_server, nocodb_server
+from pipeline.settings import Settings
+
+HANDED = Path("/handed")
+
+# The users that the services run as. PostgreSQL's and Kafka's are fixed by their images.
+PIPELINE_UID = 10001
+POSTGRES_UID = 999
+ROOT_UID = 0
+
+# Inside, every service has its name as its host and the usual port; the ports in .env are the host's.
+INSIDE = {
+    "DATA_DIR": "/var/lib/pipeline",
+    "KAFKA_HOST": "kafka",
+    "KAFKA_PORT": "9092",
+    "KAFKA_CONTROLLER_PORT": "9093",
+    "POSTGRES_HOST": "postgres",
+    "POSTGRES_PORT": "5432",
+    "NOCODB_HOST": "nocodb",
+    "NOCODB_PORT": "8080",
+    "PIPELINE_MODE": "docker",
+}
+
+_PRELOAD = """\
+// Puts NocoDB's settings into the environment of the process that loads this.
+Object.assign(process.env, require('./environment.json'));
+"""
+
+# The route that counts the users of NocoDB's own database, for whoever opens the sign-in page.
+_HEALTH = """\
+const request = require('node:http').get(
+  { host: '127.0.0.1', port: 8080, path: '/api/v2/meta/nocodb/info', timeout: 5000 },
+  (answer) => process.exit(answer.statusCode === 200 ? 0 : 1),
+);
+request.on('timeout', () => process.exit(1));
+request.on('error', () => process.exit(1));
+"""
+
+
+def inside(settings: Settings) -> Settings:
+    """The settings as they hold in the containers' network."""
+    outside = settings.nocodb_host if settings.nocodb_host not in ("0.0.0.0", "::", "127.0.0.1") else "localhost"  # noqa: S104
+    host = f"[{outside}]" if ":" in outside else outside
+    given = {name.lower(): int(value) if name.endswith("_PORT") else value for name, value in INSIDE.items()}
+    given["nocodb_public_url"] = settings.nocodb_public_url or f"http://{host}:{settings.nocodb_port}"
+    return msgspec.structs.replace(settings, **given)
+
+
+def kafka_properties(settings: Settings) -> dict[str, str]:
+    """The native server.properties, with what a container needs otherwise."""
+    values = kafka_server.properties(settings)
+    # The image formats the storage with its own tool, which wants to be told the voters.
+    del values["controller.quorum.bootstrap.servers"]
+    return values | {
+        "controller.quorum.voters": f"1@kafka:{settings.kafka_controller_port}",
+        "listeners": f"PLAINTEXT://:{settings.kafka_port},CONTROLLER://:{settings.kafka_controller_port}",
+        "log.dirs": "/var/lib/kafka/data",
+    }
+
+
+def nocodb_environment(settings: Settings) -> dict[str, str]:
+    """The native environment, less what the image knows better."""
+    own = {"HOST", "PORT", "NODE_ENV", "NC_TOOL_DIR"}
+    return {name: value for name, value in nocodb_server.environment(settings).items() if name not in own}
+
+
+def _text(settings: Settings) -> str:
+    values = {name: getattr(settings, name.lower()) for name in all_settings.defaults()}
+    return "".join(
+        f"{name}={env_file.quote(name, str(value).lower() if isinstance(value, bool) else str(value))}\n"
+        for name, value in values.items()
+    )
+
+
+def _hand(path: Path, text: str, uid: int, mode: int = 0o400) -> None:
+    """Write a file of ``uid``, whole or not at all. Its folder is closed to others when the file is."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+        os.fchmod(stream.fileno(), mode)
+        os.fchown(stream.fileno(), uid, uid)
+    Path(temporary).replace(path)
+    folder = path.parent.stat()
+    folder_mode = 0o755 if mode & 0o004 else 0o700
+    if folder.st_uid != uid or folder.st_mode & 0o777 != folder_mode:
+        if folder.st_uid == os.geteuid():
+            path.parent.chmod(folder_mode)
+        os.chown(path.parent, uid, uid)
+
+
+def hand_out(settings: Settings, handed: Path = HANDED) -> None:
+    """Write what every service needs below ``handed``, which has a folder for each."""
+    settings = inside(settings)
+    _hand(handed / "pipeline" / "env", _text(settings), PIPELINE_UID)
+    _hand(handed / "postgres" / "password", settings.postgres_password, POSTGRES_UID)
+    properties = "".join(f"{name}={value}\n" for name, value in kafka_properties(settings).items())
+    _hand(handed / "kafka" / "server.properties", properties, ROOT_UID, 0o644)  # no secret is in it
+    _hand(handed / "nocodb" / "environment.json", json.dumps(nocodb_environment(settings)), ROOT_UID)
+    _hand(handed / "nocodb" / "environment.cjs", _PRELOAD, ROOT_UID)
+    _hand(handed / "nocodb" / "health.cjs", _HEALTH, ROOT_UID)

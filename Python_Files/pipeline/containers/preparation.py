@@ -1,0 +1,59 @@
+"""What is done once at every start, before the stages: roles, tables, topics, NocoDB's base; what is there stays."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline import broker, feed
+from pipeline.database import migrations
+from pipeline.errors import PassingFault
+from pipeline.log import event
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0
+
+Result = TypeVar("Result")
+
+
+def patiently(work: Callable[[], Result], seconds: float = PATIENCE_SECONDS) -> Result:
+    """What ``work`` returns; while it raises PassingFault it is tried again, for so many seconds."""
+    until = time.monotonic() + seconds
+    pause = 0.2
+    while True:
+        try:
+            return work()
+        except PassingFault as fault:
+            # A wrong password does not get right by waiting.
+            if time.monotonic() > until or "password authentication failed" in fault.detail:
+                raise
+        time.sleep(pause)
+        pause = min(2.0, pause * 1.5)
+
+
+def prepare(settings: Settings) -> None:
+    """Roles, tables and topics, and where the feed takes its people from. Raises PipelineError."""
+    settings.run.mkdir(parents=True, exist_ok=True)
+    offline = feed.offline_file(settings)
+    if os.environ.get("PIPELINE_OFFLINE", "").lower() == "true":
+        offline.touch(mode=0o600)
+    else:
+        offline.unlink(missing_ok=True)
+    applied = patiently(lambda: migrations.migrate(settings))
+    event(logger, logging.INFO, "tables and roles are up to date", applied=", ".join(applied) or None)
+    created = patiently(lambda: broker.create_topics(settings))
+    event(logger, logging.INFO, "topics are there", created=", ".join(created) or None)
+
+
+def prepare_nocodb(settings: Settings) -> None:
+    """NocoDB's base, table and views. Raises PipelineError."""
+    from pipeline import nocodb
+
+    patiently(lambda: nocodb.ready(settings))
+    patiently(lambda: nocodb.bootstrap(settings))
+    event(logger, logging.INFO, "base, table and views are up to date")
