@@ -23,7 +23,7 @@ wrong_usage() {
 
 # tell NAME WHAT [SECONDS]: one line about one step.
 tell() {
-    printf '%-12s %-58s %s\n' "$1" "$2" "${3:+$3 s}"
+    printf '%-27s %-48s %s\n' "$1" "$2" "${3:+$3 s}"
 }
 
 # now, since MOMENT: the clock in milliseconds, and the seconds from then to now with one decimal.

@@ -3,7 +3,7 @@
 
 # install_everything MODE: MODE is native, docker or nothing (what was recorded, else native).
 install_everything() {
-    local mode cache begin user
+    local mode cache begin user options=()
     service_user >/dev/null || exit $?
     check_reach
     mode="${1:-$(mode)}"
@@ -20,8 +20,9 @@ install_everything() {
     install_python_packages requirements.lock
     tell Python "packages of requirements.lock in .venv" "$(since "$begin")"
 
-    # The settings before the long downloads: a wrong one is told at once.
-    "$PYTHON" -m pipeline.operations settings --mode "$mode" --owner "$user"
+    # The settings before the long downloads: a wrong one is told at once, and a port that is not free.
+    [[ -d "$(kafka_directory "$cache")" && -d "$(nocodb_directory "$cache")" ]] || options=(--check-ports)
+    "$PYTHON" -m pipeline.operations settings --mode "$mode" --owner "$user" "${options[@]}"
 
     begin="$(now)"
     install_kafka "$cache"

@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("settings", help="make or complete .env, and the data directory")
     verb.add_argument("--mode", default="")
     verb.add_argument("--owner", default="", help="the user whom they are to belong to; for root")
+    verb.add_argument("--check-ports", action="store_true", help="before a long download")
     verbs.add_parser("initialize", help="make the data what this version needs")
     verb = verbs.add_parser("start")
     verb.add_argument("--offline", action="store_true")
@@ -50,7 +51,13 @@ def _settings(asked: argparse.Namespace) -> None:
         except KeyError:
             raise SettingsError(f"RUN_AS_USER is {asked.owner!r}; there is no such user") from None
         owner = (entry.pw_uid, entry.pw_gid)
-    places.make(env_file.prepare(path, mode=asked.mode, owner=owner), owner)
+    loaded = env_file.prepare(path, mode=asked.mode, owner=owner)
+    places.make(loaded, owner)
+    if asked.check_ports:
+        from pipeline.operations import leftovers, parts, ports
+
+        if not leftovers.living(loaded):
+            ports.check(loaded, list(parts.SERVERS))
 
 
 def _work(asked: argparse.Namespace) -> None:

@@ -40,6 +40,10 @@ def scale(settings: Settings, stage: str, number: int) -> None:
 
 
 def _is_so(settings: Settings, supervisor: Supervisor, stage: str, wanted: tuple[str, ...], surplus: list[str]) -> bool:
-    if any(process.pid for process in supervisor.processes() if process.name in surplus):
+    processes = supervisor.processes()
+    if any(process.pid for process in processes if process.name in surplus):
+        return False
+    # A process that has just been started has not asked for its partitions yet; a RUNNING one has lived five seconds.
+    if any(process.state != "RUNNING" for process in processes if process.name in wanted):
         return False
     return not wanted or start.has_partitions(settings, supervisor, stage, wanted)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from pipeline import broker
+from pipeline import broker, nocodb
 from pipeline.database.connection import ready as postgresql_ready
 from pipeline.database.migrations import migrate
 from pipeline.errors import PassingFault, PipelineError
@@ -109,13 +109,13 @@ def _postgresql_and_nocodb(settings: Settings, supervisor: Supervisor, only: Col
                 told(f"applied {', '.join(scripts)}")
     if NOCODB not in only:
         return
-    from pipeline import nocodb
-
     supervisor.start(NOCODB, NOCODB)
     readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers")
     if anew:
-        with step(NOCODB, "base, table and views are up to date"):
-            nocodb.bootstrap(settings)
+        with step(NOCODB, "base, table and views are up to date") as told:
+            made = nocodb.bootstrap(settings)
+            if made:
+                told(f"made {', '.join(made)}")
 
 
 def _postgresql_answers(settings: Settings) -> None:

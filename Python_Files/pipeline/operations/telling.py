@@ -12,7 +12,7 @@ _lock = threading.Lock()
 
 def tell(name: str, what: str, seconds: float | None = None) -> None:
     """One line: who, what, and in how many seconds. The widths are those of the scripts' own lines."""
-    line = f"{name:<12} {what:<58} {f'{seconds:.1f} s' if seconds is not None else ''}".rstrip()
+    line = f"{name:<27} {what:<48} {f'{seconds:.1f} s' if seconds is not None else ''}".rstrip()
     with _lock:
         print(line, flush=True)
 
