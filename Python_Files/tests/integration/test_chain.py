@@ -131,7 +131,9 @@ BAD = {
     "not_json": b"{",
     "empty": None,
     "wrong_shape": b"[]",
-    "nul_character": json.dumps({**PEOPLE[0], "phone": "a\0b"}).encode(),
+    "nul_character": json.dumps(
+        {**PEOPLE[0], "phone": "a\0b", "fetched_at": "2026-01-01T00:00:00.000Z", "company": "C"}
+    ).encode(),
     "too_deep": b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
 }
 
