@@ -1,0 +1,153 @@
+"""What PostgreSQL and pgBackRest are told about backups: two configuration files and the places that they name."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+
+STANZA = "main"
+
+# Programs are looked for where the supervisor's parts find them, whatever the shell of the caller has.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# After at most so many seconds what was committed leaves for the repository, however quiet the database is.
+ARCHIVE_TIMEOUT_SECONDS = 60
+
+
+def config_file(settings: Settings) -> Path:
+    return settings.run / "pgbackrest.conf"
+
+
+def repository(settings: Settings) -> Path:
+    """pgBackRest's own directory; nothing else is in it."""
+    return settings.backup / "repository"
+
+
+def _work(settings: Settings) -> Path:
+    """Where pgBackRest notes what it is doing; nothing there is worth keeping."""
+    return settings.data / "pgbackrest"
+
+
+def program() -> str:
+    """pgBackRest with its path; the bare name while it is not installed."""
+    return shutil.which("pgbackrest", path=PATH) or "pgbackrest"
+
+
+def archiving_conf(settings: Settings) -> str:
+    """The lines of PostgreSQL's configuration that send its WAL to the repository.
+
+    The command fails, and PostgreSQL keeps the WAL and tries again, for as long as the repository cannot be written.
+    """
+    command = shlex.join([program(), f"--config={config_file(settings)}", f"--stanza={STANZA}", "archive-push"])
+    # A % of a path would be a placeholder to PostgreSQL, and a quote would end the value.
+    value = (command.replace("%", "%%") + " %p").replace("\\", "\\\\").replace("'", "''")
+    return (
+        "# Generated from .env at every start.\n"
+        "archive_mode = on\n"
+        f"archive_command = '{value}'\n"
+        f"archive_timeout = {ARCHIVE_TIMEOUT_SECONDS}\n"
+    )
+
+
+def pgbackrest_conf(settings: Settings) -> str:
+    """What is in pgbackrest.conf. No secret: PostgreSQL lets its own user in by the socket without a password.
+
+    Base backups are full ones. Without block incremental, which is not finished in the versions that systems have, an
+    incremental one copies every table file that changed, and while a table is smaller than 1 GB that is all of it: it
+    would cost as much, and depend on another one besides.
+
+    Retention is by time: a base backup goes when it is older than so many days AND another one is as old as that too,
+    so that every moment of these days can be restored; from the second one on there are always two. WAL goes with the
+    base backup before it. ``archive-push-queue-max`` must stay unset: past it WAL is dropped and called archived.
+    """
+    work = _work(settings)
+    values = {
+        "repo1-path": repository(settings),
+        "repo1-retention-full-type": "time",
+        "repo1-retention-full": settings.backup_retention_days,
+        "repo1-bundle": "y",
+        "compress-type": "zst",
+        "compress-level": 3,
+        "process-max": 2,
+        "start-fast": "y",
+        "archive-async": "y",
+        "spool-path": work / "spool",
+        "lock-path": work / "lock",
+        "log-path": settings.logs,
+        # Its files are not rotated: they get what went wrong and nothing more.
+        "log-level-file": "warn",
+        "log-level-console": "warn",
+        "log-level-stderr": "off",
+    }
+    cluster = {
+        "pg1-path": settings.data / "postgresql",
+        "pg1-socket-path": settings.run,
+        "pg1-port": settings.postgres_port,
+        "pg1-user": "postgres",
+    }
+    lines = ["# Generated from .env at every start.", "[global]"]
+    lines += [f"{name}={value}" for name, value in values.items()]
+    lines += ["", f"[{STANZA}]"]
+    lines += [f"{name}={value}" for name, value in cluster.items()]
+    return "\n".join(lines) + "\n"
+
+
+def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None:
+    """Make the directory of the backups, closed to other users; safe to repeat.
+
+    ``owner`` (uid, gid) is given by root, who makes it for another user: that user may not be allowed to where
+    BACKUP_DIR points. Raises PipelineError when it cannot be made, or when it is not the caller's own.
+    """
+    place = settings.backup
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if owner is not None and place.stat().st_uid == os.geteuid():
+            os.chown(place, *owner)
+        if place.stat().st_mode & 0o777 != 0o700:
+            place.chmod(0o700)
+    except OSError as error:
+        raise PipelineError(
+            "the directory of the backups cannot be used",
+            detail=f"BACKUP_DIR is {place}: {error.strerror}",
+            hint="Let it belong to the user that runs the pipeline, or run ./Project_Initialize.sh as root, which "
+            "makes it for that user; or set BACKUP_DIR to another one.",
+        ) from None
+
+
+def write_configuration(settings: Settings) -> None:
+    """Make the directories and pgbackrest.conf; safe to repeat, needs no server. Raises PipelineError."""
+    make_place(settings)
+    work = _work(settings)
+    try:
+        for directory in (settings.run, settings.logs, work, work / "spool", work / "lock", repository(settings)):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path, text = config_file(settings), pgbackrest_conf(settings)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_private(path, text.encode())
+    except OSError as error:
+        raise PipelineError("pgBackRest cannot be configured", detail=f"{error.filename}: {error.strerror}") from None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Put ``content`` into ``path``, readable by its owner alone, whole or not at all. Raises OSError."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,194 @@
+"""pgBackRest: the only module that runs it, and what its repository holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pipeline.backup import configuration
+from pipeline.database.connection import connect, passing
+from pipeline.database.queries import query
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+
+_INSTALL = "Run ./Project_Initialize.sh, which installs what is missing."
+_BELONGS_TO_OTHER = 28
+_SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
+
+
+class RepositoryError(PipelineError):
+    """pgBackRest failed; ``code`` is its exit code."""
+
+    def __init__(self, message: str, *, code: int, detail: str = "", hint: str = "") -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.code = code
+
+
+class BaseBackup(NamedTuple):
+    """A base backup: when it began and ended, the first and last WAL segment it needs, sizes in bytes."""
+
+    label: str
+    kind: str
+    started_at: datetime
+    ended_at: datetime
+    first_segment: str
+    last_segment: str
+    database_bytes: int
+    repository_bytes: int
+    faulty: bool
+
+
+class Contents(NamedTuple):
+    """What the repository holds. ``archive_id`` is "" and ``backups`` empty before it was prepared."""
+
+    archive_id: str
+    system_id: int
+    backups: list[BaseBackup]
+
+
+def refuse_root() -> None:
+    """Raises PipelineError for root."""
+    if os.geteuid() == 0:
+        raise PipelineError(
+            "a backup must not run as root",
+            detail="files of root in the repository would stop the archiving of the WAL",
+            hint="Use Database/Backup.sh, which changes to the user of the setting RUN_AS_USER.",
+        )
+
+
+def run(settings: Settings, verb: str, *arguments: str) -> str:
+    """Run pgBackRest; its standard output. Raises RepositoryError, and PipelineError for root or when it is missing."""
+    refuse_root()
+    command = [
+        configuration.program(),
+        f"--config={configuration.config_file(settings)}",
+        f"--stanza={configuration.STANZA}",
+        *arguments,
+        verb,
+    ]
+    # No variable of the caller's reaches it: PGBACKREST_* and PG* would change where it reads and writes.
+    environment = {"PATH": configuration.PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise PipelineError("pgBackRest is not installed", hint=_INSTALL) from None
+    if done.returncode != 0:
+        raise RepositoryError(
+            f"pgBackRest could not do '{verb}'",
+            code=done.returncode,
+            detail=_said(done.stdout + done.stderr) or f"it ended with {done.returncode}",
+        )
+    return done.stdout
+
+
+def _said(output: str) -> str:
+    """Its error in one line, without its time stamps and indentation."""
+    text = " ".join(output.partition("ERROR:")[2].split())
+    return re.sub(r" \d{4}-\d\d-\d\d [\d:.]+ P\d\d +\w+: .*", "", text) or " ".join(output.split())[-300:]
+
+
+def read(settings: Settings) -> Contents:
+    """What the repository holds; needs no PostgreSQL. Raises as run does, and PipelineError when it is damaged."""
+    [stanza] = msgspec.json.decode(run(settings, "info", "--output=json"))
+    code, message = stanza["status"]["code"], stanza["status"]["message"]
+    if not stanza["db"] and code in (1, 3):
+        return Contents("", 0, [])
+    if code not in (0, 2):
+        raise PipelineError("the repository cannot be used", detail=f"{message}: {configuration.repository(settings)}")
+    newest = stanza["db"][-1]
+    backups = [_base_backup(one) for one in stanza["backup"] if one["database"]["id"] == newest["id"]]
+    return Contents(f"{newest['version']}-{newest['id']}", newest["system-id"], backups)
+
+
+def _base_backup(told: dict[str, Any]) -> BaseBackup:
+    return BaseBackup(
+        label=told["label"],
+        kind=told["type"],
+        started_at=datetime.fromtimestamp(told["timestamp"]["start"], UTC),
+        ended_at=datetime.fromtimestamp(told["timestamp"]["stop"], UTC),
+        first_segment=told["archive"]["start"] or "",
+        last_segment=told["archive"]["stop"] or "",
+        database_bytes=told["info"]["size"],
+        repository_bytes=told["info"]["repository"]["delta"],
+        faulty=bool(told["error"]),
+    )
+
+
+def prepare(settings: Settings) -> Contents:
+    """Make the repository ready for this cluster, which must be running; what it holds. At once when it is ready.
+
+    The first time it also waits until one WAL segment went the whole way. Raises PipelineError; one says that the
+    repository holds the backups of another cluster, which are left as they are.
+    """
+    configuration.write_configuration(settings)
+    contents = read(settings)
+    system_id = _system_id(settings)
+    if contents.system_id == system_id:
+        return contents
+    try:
+        if contents.system_id:
+            raise RepositoryError("", code=_BELONGS_TO_OTHER, detail=f"it is of cluster {contents.system_id}")
+        run(settings, "stanza-create")
+    except RepositoryError as error:
+        if error.code != _BELONGS_TO_OTHER:
+            raise
+        raise PipelineError(
+            "the repository holds the backups of another database cluster",
+            detail=f"{configuration.repository(settings)}: {error.detail}",
+            hint="Move that directory away to keep them, or set BACKUP_DIR to another one.",
+        ) from None
+    run(settings, "check")
+    return read(settings)
+
+
+def _system_id(settings: Settings) -> int:
+    connection = connect(settings, role="postgres", database="postgres", name="backup")
+    try:
+        with passing(), connection, connection.cursor() as cursor:
+            cursor.execute(query("system_id"))
+            return int(cursor.fetchone()[0])
+    finally:
+        connection.close()
+
+
+def take_base_backup(settings: Settings) -> BaseBackup:
+    """A full base backup, and what retention lets go afterwards. Raises as run does."""
+    run(settings, "backup", "--type=full")
+    return read(settings).backups[-1]
+
+
+def holds(settings: Settings, archive_id: str, segment: str) -> bool:
+    """Whether the segment is whole in the repository: while it is being written its name has another form."""
+    directory = _archive(settings, archive_id) / segment[:16]
+    return directory.is_dir() and bool(_in_directory(directory, lambda name: name == segment))
+
+
+def segments(settings: Settings, archive_id: str, after: str, last: str) -> dict[str, int]:
+    """The WAL segments in the repository after ``after`` up to ``last``, in order, and the bytes each takes there."""
+    found: dict[str, int] = {}
+    for directory in _archive(settings, archive_id).glob("[0-9A-F]" * 16):
+        if after[:16] <= directory.name <= last[:16]:
+            found.update(_in_directory(directory, lambda name: after < name <= last))
+    return dict(sorted(found.items()))
+
+
+def _archive(settings: Settings, archive_id: str) -> Path:
+    return configuration.repository(settings) / "archive" / configuration.STANZA / archive_id
+
+
+def _in_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, int]:
+    found = {}
+    for entry in os.scandir(directory):
+        matched = _SEGMENT_FILE.match(entry.name)
+        if matched and wanted(matched[1]):
+            found[matched[1]] = entry.stat().st_size
+    return found
