@@ -356,6 +356,16 @@ def create_topics(settings: Settings) -> list[str]:
     return [topic.name for topic in missing]
 
 
+def ensure_topic(settings: Settings, name: str, config: Mapping[str, str], partitions: int = 6) -> None:
+    """Create a topic that is none of the pipeline's own, if it is missing."""
+    with _admin(settings) as admin:
+        if name not in admin.list_topics():
+            admin.create_topics(
+                [NewTopic(name, num_partitions=partitions, replication_factor=-1, topic_configs=dict(config))]
+            )
+            admin.wait_for_topics([name])
+
+
 class TopicIdentity(NamedTuple):
     cluster_id: str
     topic_id: str
@@ -426,6 +436,17 @@ def _read(consumer: KafkaConsumer, start: Mapping[TopicPartition, int], seconds:
             # The position passes transaction markers too, which are no records.
             if consumer.position(one) >= end[one]:
                 left.discard(one)
+
+
+def ends(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """The end of what is committed in each partition, as an offset."""
+    with _passing():
+        consumer = _plain_consumer(settings)
+        try:
+            end = consumer.end_offsets([TopicPartition(*one) for one in partitions])
+            return {(one.topic, one.partition): offset for one, offset in end.items()}
+        finally:
+            consumer.close(autocommit=False)
 
 
 def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float = 5.0) -> dict[Partition, int]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from pipeline import settings as all_settings
 from pipeline.database.connection import connect
 from pipeline.errors import PassingFault

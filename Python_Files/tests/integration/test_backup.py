@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.backup import configuration, points

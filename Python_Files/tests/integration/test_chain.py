@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from conftest import DATA, Instance, until
 from pipeline import broker, topics
 from pipeline.operations.supervision import Supervisor

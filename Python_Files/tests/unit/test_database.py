@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from pipeline import topics
 from pipeline.database import users
 from pipeline.database.queries import query

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline import feed_command, topics
 from pipeline.errors import PassingFault, UsageError
 from pipeline.feed import Feed, lock, offline_file, reachable, read_file, until_reachable_file

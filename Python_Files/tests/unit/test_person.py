@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pipeline.errors import Rejected
 from pipeline.person import CREDENTIALS, Person, decode, unknown_fields, with_field, without_credentials
 

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pipeline.person import CREDENTIALS, Person, decode, without_credentials
 from pipeline.randomuser import Api, FetchFailed
 from pipeline.response import NotAResponse, read, read_person

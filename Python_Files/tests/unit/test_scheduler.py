@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from pipeline import scheduler
 from pipeline.crontab import parse, read
 from pipeline.errors import UsageError

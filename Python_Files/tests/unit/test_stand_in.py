@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from pipeline.settings import NATIONALITIES
 from pipeline.stand_in import FAULT_KINDS, PORTRAIT_TYPE, api, portrait, serving, some_people
 from pipeline.stand_in.server import StandIn

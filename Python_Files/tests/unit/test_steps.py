@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+
 from pipeline import steps
 from pipeline.errors import Rejected
 from pipeline.settings import NATIONALITIES
