@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import PipelineError
@@ -14,6 +15,9 @@ STANZA = "main"
 
 # Programs are looked for where the supervisor's parts find them, whatever the shell of the caller has.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What the names of directories with the backups of former clusters begin with.
+_ASIDE = "set-aside-"
 
 # After at most so many seconds what was committed leaves for the repository, however quiet the database is.
 ARCHIVE_TIMEOUT_SECONDS = 60
@@ -29,8 +33,13 @@ def repository(settings: Settings) -> Path:
 
 
 def _work(settings: Settings) -> Path:
-    """Where pgBackRest notes what it is doing; nothing there is worth keeping."""
+    """Where pgBackRest notes what it is doing."""
     return settings.data / "pgbackrest"
+
+
+def prepared_file(settings: Settings) -> Path:
+    """It names the repository that this cluster's WAL goes to, since the day it was prepared."""
+    return _work(settings) / "prepared"
 
 
 def program() -> str:
@@ -101,11 +110,18 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
     """Make the directory of the backups, closed to other users; safe to repeat.
 
     ``owner`` (uid, gid) is given by root, who makes it for another user: that user may not be allowed to where
-    BACKUP_DIR points. Raises PipelineError when it cannot be made, or when it is not the caller's own.
+    BACKUP_DIR points. Raises PipelineError when it cannot be made, is not the caller's own, or holds something else.
     """
     place = settings.backup
     try:
         place.mkdir(parents=True, exist_ok=True)
+        found = {entry.name for entry in place.iterdir()} - {"lost+found"}
+        if found and not any(name == repository(settings).name or name.startswith(_ASIDE) for name in found):
+            raise PipelineError(
+                "the directory of the backups holds something that is not of this project",
+                detail=f"BACKUP_DIR is {place}; among others there is {min(found)!r}",
+                hint="Set BACKUP_DIR to an empty or a new directory.",
+            )
         if owner is not None and place.stat().st_uid == os.geteuid():
             os.chown(place, *owner)
         if place.stat().st_mode & 0o777 != 0o700:
@@ -117,6 +133,21 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
             hint="Let it belong to the user that runs the pipeline, or run ./Project_Initialize.sh as root, which "
             "makes it for that user; or set BACKUP_DIR to another one.",
         ) from None
+
+
+def set_aside(settings: Settings) -> Path | None:
+    """Move the backups of a cluster that is given up out of the next one's way; where they are now, if there were any.
+
+    For a reset, with nothing running. Raises OSError.
+    """
+    if not repository(settings).exists():
+        return None
+    aside = settings.backup / f"{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    aside.mkdir(mode=0o700)
+    for name in (repository(settings).name, "restore_points.jsonl", "configuration"):
+        if (settings.backup / name).exists():
+            (settings.backup / name).rename(aside / name)
+    return aside
 
 
 def write_configuration(settings: Settings) -> None:

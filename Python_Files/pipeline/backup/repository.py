@@ -19,16 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
 _INSTALL = "Run ./Project_Initialize.sh, which installs what is missing."
-_BELONGS_TO_OTHER = 28
 _SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
-
-
-class RepositoryError(PipelineError):
-    """pgBackRest failed; ``code`` is its exit code."""
-
-    def __init__(self, message: str, *, code: int, detail: str = "", hint: str = "") -> None:
-        super().__init__(message, detail=detail, hint=hint)
-        self.code = code
 
 
 class BaseBackup(NamedTuple):
@@ -64,7 +55,7 @@ def refuse_root() -> None:
 
 
 def run(settings: Settings, verb: str, *arguments: str) -> str:
-    """Run pgBackRest; its standard output. Raises RepositoryError, and PipelineError for root or when it is missing."""
+    """Run pgBackRest; its standard output. Raises PipelineError: it failed, is missing, or root calls it."""
     refuse_root()
     command = [
         configuration.program(),
@@ -82,9 +73,8 @@ def run(settings: Settings, verb: str, *arguments: str) -> str:
     except FileNotFoundError:
         raise PipelineError("pgBackRest is not installed", hint=_INSTALL) from None
     if done.returncode != 0:
-        raise RepositoryError(
+        raise PipelineError(
             f"pgBackRest could not do '{verb}'",
-            code=done.returncode,
             detail=_said(done.stdout + done.stderr) or f"it ended with {done.returncode}",
         )
     return done.stdout
@@ -127,27 +117,33 @@ def prepare(settings: Settings) -> Contents:
     """Make the repository ready for this cluster, which must be running; what it holds. At once when it is ready.
 
     The first time it also waits until one WAL segment went the whole way. Raises PipelineError; one says that the
-    repository holds the backups of another cluster, which are left as they are.
+    repository holds the backups of another cluster, which are left as they are, and one that it is gone: an empty
+    one in its place, on the disk below a missing mount, would split the backups in two without a word.
     """
     configuration.write_configuration(settings)
+    place, prepared = str(configuration.repository(settings)), configuration.prepared_file(settings)
     contents = read(settings)
     system_id = _system_id(settings)
-    if contents.system_id == system_id:
-        return contents
-    try:
-        if contents.system_id:
-            raise RepositoryError("", code=_BELONGS_TO_OTHER, detail=f"it is of cluster {contents.system_id}")
-        run(settings, "stanza-create")
-    except RepositoryError as error:
-        if error.code != _BELONGS_TO_OTHER:
-            raise
+    if contents.system_id not in (0, system_id):
         raise PipelineError(
             "the repository holds the backups of another database cluster",
-            detail=f"{configuration.repository(settings)}: {error.detail}",
-            hint="Move that directory away to keep them, or set BACKUP_DIR to another one.",
-        ) from None
-    run(settings, "check")
-    return read(settings)
+            detail=f"{place} is of cluster {contents.system_id}, PostgreSQL's data is cluster {system_id}",
+            hint=f"To begin anew and keep them, move {place} and the files beside it to another directory; or set "
+            "BACKUP_DIR to another one.",
+        )
+    if not contents.system_id:
+        if prepared.exists() and prepared.read_text(encoding="utf-8") == place:
+            raise PipelineError(
+                "the repository of the backups is gone",
+                detail=f"{place} was prepared for this cluster, and now nothing is in it",
+                hint=f"Mount its disk or bring it back. If it is lost, remove {prepared}, and a new one is begun.",
+            )
+        run(settings, "stanza-create")
+        run(settings, "check")
+        contents = read(settings)
+    if not prepared.exists() or prepared.read_text(encoding="utf-8") != place:
+        configuration.write_private(prepared, place.encode())
+    return contents
 
 
 def _system_id(settings: Settings) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pipeline import backup
 from pipeline.errors import PipelineError
 from pipeline.settings import ROOT, Settings
 
@@ -77,6 +78,7 @@ def make(settings: Settings, owner: tuple[int, int] | None = None) -> None:
             (data / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
         if owner is not None:
             _give(data, owner)
+        backup.make_place(settings, owner)
     except PermissionError as error:
         raise PipelineError(
             "the data directory cannot be written",

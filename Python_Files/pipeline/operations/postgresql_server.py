@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pipeline import backup
 from pipeline.errors import PipelineError
 from pipeline.operations import files
 from pipeline.operations.places import Installed
@@ -17,13 +18,7 @@ from pipeline.settings import Settings
 _INCLUDES = """
 # The project's own settings; both files are beside this one.
 include_if_exists = 'pipeline.conf'    # generated from .env at every start
-include_if_exists = 'archiving.conf'   # where the WAL goes
-"""
-
-# Without a command the WAL is kept until there is one: nothing is dropped.
-_NO_ARCHIVE_YET = """\
-archive_mode = on
-archive_command = ''
+include_if_exists = 'archiving.conf'   # where the WAL goes, generated as well
 """
 
 
@@ -77,7 +72,6 @@ def make(settings: Settings, programs: Installed) -> None:
         raise PipelineError("PostgreSQL's cluster cannot be made", detail=done.stderr.strip()[-500:])
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as stream:
         stream.write(_INCLUDES)
-    files.write(unfinished / "archiving.conf", _NO_ARCHIVE_YET)
     unfinished.rename(directory(settings))
 
 
@@ -138,6 +132,8 @@ def configure(settings: Settings) -> None:
     """Write PostgreSQL's files from the settings."""
     place = directory(settings)
     files.write_if_changed(place / "pipeline.conf", configuration(settings))
+    backup.write_configuration(settings)
+    files.write_if_changed(place / "archiving.conf", backup.archiving_conf(settings))
     files.write_if_changed(place / "pg_hba.conf", access(settings))
     user = pwd.getpwuid(os.getuid()).pw_name
     files.write_if_changed(place / "pg_ident.conf", f'# Generated at every start.\npipeline  "{user}"  postgres\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
+from pipeline import backup
 from pipeline.errors import PipelineError, UsageError
 from pipeline.operations import places, stop
 from pipeline.operations.telling import tell
@@ -29,6 +30,10 @@ def reset(settings: Settings, *, yes: bool) -> None:
         yes,
     )
     stop.stop(settings)
+    if not inside:
+        aside = backup.set_aside(settings)
+        if aside:
+            tell("Reset", f"the backups are in {aside}")
     # The mark goes last: what is cut short can be repeated.
     for entry in sorted(data.iterdir(), key=lambda entry: entry.name == places.MARKER):
         if entry.is_dir() and not entry.is_symlink():

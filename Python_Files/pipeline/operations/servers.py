@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from pipeline import broker, nocodb
+from pipeline import backup, broker, nocodb
 from pipeline.database.connection import ready as postgresql_ready
 from pipeline.database.migrations import migrate
 from pipeline.errors import PassingFault, PipelineError
@@ -107,9 +107,12 @@ def _postgresql_and_nocodb(settings: Settings, supervisor: Supervisor, only: Col
             scripts = migrate(settings)
             if scripts:
                 told(f"applied {', '.join(scripts)}")
+    if NOCODB in only:
+        supervisor.start(NOCODB, NOCODB)
+    with step(POSTGRESQL, "WAL goes to the repository of the backups"):
+        backup.prepare(settings)
     if NOCODB not in only:
         return
-    supervisor.start(NOCODB, NOCODB)
     readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers")
     if anew:
         with step(NOCODB, "base, table and views are up to date") as told:
