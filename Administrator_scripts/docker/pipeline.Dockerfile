@@ -5,6 +5,7 @@ COPY requirements.lock /build/
 RUN python -m venv --without-pip /opt/pipeline-python \
  && python -m pip --no-cache-dir --disable-pip-version-check --python /opt/pipeline-python/bin/python \
         install --require-hashes --only-binary :all: -r /build/requirements.lock
+COPY .env.example /opt/pipeline/
 COPY Database-Init /opt/pipeline/Database-Init
 COPY Administrator_scripts/crontab /opt/pipeline/Administrator_scripts/
 COPY Python_Files /opt/pipeline/Python_Files

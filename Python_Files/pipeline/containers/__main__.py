@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline import entry
+from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
 _VERBS = {
+    "env-file": "make or complete the settings file",
     "settings": "check the settings file and hand each service its part",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
@@ -25,8 +29,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = verbs.add_parser(verb, help=told)
         if verb == "health":
             made.add_argument("name", help="the stage, such as 2-Add_Label, or 0-Get_Data")
+        elif verb == "env-file":
+            made.add_argument("path", type=Path)
+            made.add_argument("--owner", metavar="UID:GID", help="whose it is to be")
     asked = parser.parse_args(arguments)
+    if asked.verb == "env-file":
+        return _env_file(asked)
     return entry.main(asked.verb, lambda settings: _do(asked, settings))
+
+
+def _env_file(asked: argparse.Namespace) -> int:
+    """The only verb that needs no settings, for it makes them."""
+    from pipeline.operations import env_file
+
+    uid, _, gid = (asked.owner or f"{os.geteuid()}:{os.getegid()}").partition(":")
+    try:
+        env_file.prepare(asked.path, mode="docker", owner=(int(uid), int(gid)))
+    except PipelineError as error:
+        print(error.report(), file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 def _do(asked: argparse.Namespace, settings: Settings) -> None:
