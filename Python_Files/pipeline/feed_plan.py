@@ -72,7 +72,7 @@ def iso(milliseconds: int) -> str:
 
 
 def iso_minute(minute: datetime) -> str:
-    return f"{minute:%Y-%m-%dT%H:%MZ}"
+    return f"{minute:%Y-%m-%dT%H:%M:00Z}"
 
 
 def minute_of(seconds: float) -> datetime:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from uuid import UUID
 
+import msgspec
 import pytest
 
-from pipeline import topics
+from pipeline import feed_plan, topics
 from pipeline.database import users
 from pipeline.database.queries import query
 from pipeline.database.sinks import moment, rejected_row, text
@@ -65,3 +68,14 @@ def test_moments_beyond_the_calendar_are_none() -> None:
     assert moment(10**18) is None
     assert moment(None) is None
     assert text("a\0b") == "a\\u0000b"
+
+
+def test_what_the_feed_tells_of_a_run_is_what_the_store_reads() -> None:
+    told = feed_plan.Fetch(
+        fetch_id="f", source="stand-in", kind="scheduled", seed="s", page=1,
+        due=feed_plan.iso_minute(datetime(2026, 11, 21, 5, 29, tzinfo=UTC)), requested=10, received=1, rejected=0,
+        uuids=[str(UUID(int=5))], arrived_at="2026-11-21T05:29:16.817Z", nationalities=["DE", "US"],
+    )  # fmt: skip
+    read = msgspec.json.decode(msgspec.json.encode(told), type=users.FetchRecord)
+    assert read.due == datetime(2026, 11, 21, 5, 29, tzinfo=UTC)
+    assert (read.nationalities, read.uuids) == (["DE", "US"], [UUID(int=5)])

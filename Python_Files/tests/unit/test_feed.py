@@ -97,7 +97,7 @@ def test_a_scheduled_run_publishes_people_and_its_own_record_in_one_transaction(
         "kind": "scheduled",
         "seed": "randomuser.me-20261121T1200Z",
         "page": 1,
-        "due": "2026-11-21T12:00Z",
+        "due": "2026-11-21T12:00:00Z",
         "requested": 10,
         "received": 10,
         "rejected": 0,
