@@ -87,6 +87,7 @@ class Reader:
     """A member of the group ``group`` on ``names``, reading committed records only, in each partition's order.
 
     ``position_of`` says where each newly assigned partition begins; without it the group's own offsets in Kafka do.
+    A batch has at most BATCH_RECORDS records, or ``most`` when that is less.
     Raises PassingFault when Kafka cannot be reached, OffsetsDisagree when the place to begin is not in the topic.
     """
 
@@ -96,6 +97,7 @@ class Reader:
         group: str,
         names: Sequence[str],
         position_of: Callable[[Sequence[Partition]], Mapping[Partition, int]] | None = None,
+        most: int | None = None,
     ) -> None:
         self._position_of = position_of
         self._assignments = _Assignments()
@@ -108,7 +110,7 @@ class Reader:
                 enable_auto_commit=False,
                 # Never silently elsewhere: each partition is placed by us, and a place that is gone is an error.
                 auto_offset_reset="none",
-                max_poll_records=settings.batch_records,
+                max_poll_records=min(settings.batch_records, most or settings.batch_records),
                 # With little to do an answer comes at once; 4 MiB bounds what waits in memory.
                 fetch_max_bytes=4 * 1024 * 1024,
                 max_partition_fetch_bytes=1024 * 1024,

@@ -12,8 +12,9 @@ from typing import Any
 
 _PLAIN = re.compile(r"^[\w.,:/@+-]+$")
 
-# Client libraries tell their whole inner life at INFO; what a person must know of it, the pipeline says itself.
-_QUIET = ("kafka", "urllib3", "httpx", "httpcore", "faker", "yoyo")
+# Client libraries tell their whole inner life; what a person must know of it, the pipeline says itself. Kafka's client
+# calls even a connection that was closed in order an error; the real ones reach the pipeline as exceptions.
+_QUIET = {"kafka": logging.CRITICAL, **dict.fromkeys(("urllib3", "httpx", "httpcore", "faker", "yoyo"), logging.ERROR)}
 
 
 def _value(value: Any) -> str:
@@ -70,5 +71,5 @@ def start(
         )
         to_file.setFormatter(formatter)
         root.addHandler(to_file)
-    for library in _QUIET:
-        logging.getLogger(library).setLevel(logging.ERROR)
+    for library, quiet in _QUIET.items():
+        logging.getLogger(library).setLevel(quiet)

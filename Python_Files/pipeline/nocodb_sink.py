@@ -30,6 +30,9 @@ class NocodbSink:
     Raises PassingFault (try the same records again) or Fenced (end).
     """
 
+    # In its first minutes each person may need a portrait that is to be drawn or fetched, uploaded and made small.
+    most: int | None = 100
+
     def __init__(self, settings: Settings, identities: dict[str, TopicIdentity]) -> None:
         self.offsets = Offsets(settings, topics.TO_NOCODB, identities)
         self._users = Users(settings)

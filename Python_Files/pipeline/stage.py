@@ -220,7 +220,12 @@ def set_aside(record: Incoming, stage: str, fault: Rejected) -> Outgoing:
 
 
 class Sink(Protocol):
-    """Where people end. ``write`` commits a whole batch with its offsets or raises and changes nothing."""
+    """Where people end. ``write`` commits a whole batch with its offsets or raises and changes nothing.
+
+    ``most`` bounds a batch below BATCH_RECORDS for a sink that is slow: a batch must end well within WATCHDOG_SECONDS.
+    """
+
+    most: int | None
 
     def position_of(self, partitions: Sequence[Partition]) -> dict[Partition, int]: ...
 
@@ -234,7 +239,7 @@ class Store:
 
     def __init__(self, settings: Settings, sink: Sink, group: str, names: Sequence[str]) -> None:
         self._sink = sink
-        self._reader = Reader(settings, group, names, sink.position_of)
+        self._reader = Reader(settings, group, names, sink.position_of, sink.most)
 
     def turn(self) -> int:
         batch = self._reader.poll()

@@ -84,6 +84,8 @@ class PostgresqlSink:
     Raises PassingFault (try the same records again from the stored offsets) or Fenced (end).
     """
 
+    most: int | None = None
+
     def __init__(self, settings: Settings, identities: dict[str, TopicIdentity]) -> None:
         self.offsets = Offsets(settings, topics.TO_POSTGRESQL, identities)
         with passing(), self.offsets.connection as connection, connection.cursor() as cursor:
