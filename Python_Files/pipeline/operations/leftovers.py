@@ -37,10 +37,13 @@ def end(settings: Settings, seconds: float = 10.0, tell: Callable[[str], None] =
     cluster = str(postgresql_server.directory(settings).resolve())
     for of_postgresql in (False, True):
         left = [process for process in living(settings) if _is_in(process, cluster) == of_postgresql]
+        numbers = {process.pid for process in left}
         for process in left:
             with suppress(psutil.Error):
+                # A child of PostgreSQL's first process ends with it; to a child SIGINT would mean something else.
+                if of_postgresql and process.ppid() in numbers:
+                    continue
                 tell(f"ends {process.name()}, process {process.pid}")
-                # A backend of PostgreSQL ends with its postmaster; SIGINT would merely cancel its query.
                 process.send_signal(signal.SIGINT if of_postgresql else signal.SIGTERM)
         _, stubborn = psutil.wait_procs(left, timeout=seconds)
         for process in stubborn:

@@ -1,0 +1,102 @@
+"""The file .env: made once with secrets of its own, completed by an update, never opened to others."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from pipeline import settings
+from pipeline.errors import SettingsError
+from pipeline.operations import env_file
+
+
+def values(path: Path) -> dict[str, str | None]:
+    return dotenv_values(path, interpolate=False)
+
+
+def test_a_new_file_has_every_setting_and_a_secret_of_its_own_for_each_secret(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "one", {}, mode="native")
+    env_file.prepare(tmp_path / "two", {}, mode="native")
+    one, two = values(tmp_path / "one"), values(tmp_path / "two")
+    assert list(one) == list(settings.defaults())
+    assert one["PIPELINE_MODE"] == "native"
+    secrets = [file[name] for file in (one, two) for name in settings.secret_names()]
+    assert len(set(secrets)) == 2 * len(settings.secret_names())
+
+
+def test_a_new_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["env"]
+
+
+def test_a_new_file_keeps_the_explanations_of_the_example(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    comments = [line for line in env_file.EXAMPLE.read_text().splitlines() if line.startswith("#")]
+    assert [line for line in (tmp_path / "env").read_text().splitlines() if line.startswith("#")] == comments
+
+
+def test_a_new_file_takes_what_the_environment_gives(tmp_path: Path) -> None:
+    given = {"NOCODB_PORT": "8090", "NOCODB_ADMIN_PASSWORD": "chosen-by-a-person", "UNRELATED": "x"}
+    env_file.prepare(tmp_path / "env", given)
+    made = values(tmp_path / "env")
+    assert (made["NOCODB_PORT"], made["NOCODB_ADMIN_PASSWORD"]) == ("8090", "chosen-by-a-person")
+    assert "UNRELATED" not in made
+
+
+def test_nothing_is_written_when_a_given_value_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be used"):
+        env_file.prepare(tmp_path / "env", {"NOCODB_PORT": "99999"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {}, mode="native")
+    before = (tmp_path / "env").read_bytes(), (tmp_path / "env").stat().st_ino
+    env_file.prepare(tmp_path / "env", {"NOCODB_PORT": "8090"}, mode="native")
+    assert ((tmp_path / "env").read_bytes(), (tmp_path / "env").stat().st_ino) == before
+
+
+def test_an_older_file_gets_the_secrets_it_lacks_and_keeps_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {"NOCODB_PORT": "8090"})
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("READER_DB_PASSWORD=", "LOG_"))]
+    path.write_text("\n".join([*lines, "# a person's own remark"]) + "\n")
+    env_file.prepare(path, {})
+    text = path.read_text()
+    assert len(values(path)["READER_DB_PASSWORD"] or "") == 32
+    assert "# a person's own remark" in text
+    assert values(path)["NOCODB_PORT"] == "8090"
+    assert settings.load({"PIPELINE_ENV_FILE": str(path)}).log_level == "INFO"
+
+
+def test_an_empty_secret_is_a_fault_and_not_replaced_behind_the_persons_back(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    path.write_text(path.read_text().replace(f"={values(path)['NOCODB_JWT_SECRET']}", "="))
+    with pytest.raises(SettingsError) as caught:
+        env_file.prepare(path, {})
+    assert "NOCODB_JWT_SECRET" in caught.value.detail
+
+
+def test_a_file_open_to_others_is_closed(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    (tmp_path / "env").chmod(0o644)
+    env_file.prepare(tmp_path / "env", {})
+    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "value", ["plain-1_2", "a b", "it's", 'a "b"', "a#b # c", "back\\slash", "$HOME ${X}", "a=b", ""]
+)
+def test_a_value_comes_back_from_the_file_as_it_was(tmp_path: Path, value: str) -> None:
+    (tmp_path / "env").write_text(env_file.fill("# why\nNAME=old\n", {"NAME": value}), encoding="utf-8")
+    assert values(tmp_path / "env") == {"NAME": value}
+
+
+def test_a_value_with_a_line_break_is_refused() -> None:
+    with pytest.raises(SettingsError, match="DATA_DIR has a line break"):
+        env_file.quote("DATA_DIR", "a\nb")
