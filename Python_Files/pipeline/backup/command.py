@@ -18,7 +18,7 @@ from pipeline import log, settings
 from pipeline.backup import configuration, points, repository
 from pipeline.backup.points import Point
 from pipeline.backup.repository import BaseBackup, Contents
-from pipeline.errors import PipelineError
+from pipeline.errors import PassingFault, PipelineError
 from pipeline.settings import Settings, env_file
 
 # Half of the schedule's five minutes: a base backup is due at the run that is nearest to its time, not at the next.
@@ -63,7 +63,7 @@ def is_due(settings: Settings, contents: Contents, now: datetime) -> bool:
 
 def _keep_settings_file(settings: Settings) -> None:
     """A copy of .env beside the backups; an older one that differs is kept too, under the time of the change."""
-    directory = settings.backup / "configuration"
+    directory = configuration.copies(settings)
     directory.mkdir(mode=0o700, exist_ok=True)
     copy = directory / "env"
     content = env_file().read_bytes()
@@ -91,7 +91,7 @@ def _tell_point(settings: Settings, contents: Contents, known: Sequence[Point], 
     after = max(known[-1].wal_segment if known else "", first)
     if after >= point.wal_segment:
         return
-    wal = points.added_wal(settings, contents.archive_id, after, point)
+    wal = points.added_wal(settings, contents.archive_id, after, point.wal_segment)
     count = f"{len(wal.segments)} segment" + ("" if len(wal.segments) == 1 else "s")
     _tell("WAL", f"{count}, {_size(wal.repository_bytes)}: {wal.segments[0]} to {wal.segments[-1]}")
     if wal.missing:
@@ -144,6 +144,10 @@ def show(settings: Settings, console: Console) -> None:
         console.print(
             f"\nAny moment from {_time(backups[0].ended_at)} to {_time(known[-1].taken_at)} UTC can be restored."
         )
+    elif known:
+        console.print(
+            f"\n[red]There is no base backup in {configuration.repository(settings)}: nothing can be restored.[/]"
+        )
     else:
         console.print("\nNothing can be restored yet; Database/Backup.sh makes the first backup.")
 
@@ -193,6 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when done, or when another run is at work already and no base backup was asked for."""
     try:
         _run(arguments)
+    except PassingFault as fault:
+        fault.hint = fault.hint or "Is the pipeline running? ./Project_Start.sh starts it."
+        print(fault.report(), file=sys.stderr)
+        return fault.exit_code
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code

@@ -16,6 +16,8 @@ STANZA = "main"
 # Programs are looked for where the supervisor's parts find them, whatever the shell of the caller has.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# What BACKUP_DIR holds: pgBackRest's own directory, the list of restore points, the settings file's copies.
+_OURS = ("repository", "restore_points.jsonl", "configuration")
 # What the names of directories with the backups of former clusters begin with.
 _ASIDE = "set-aside-"
 
@@ -29,7 +31,16 @@ def config_file(settings: Settings) -> Path:
 
 def repository(settings: Settings) -> Path:
     """pgBackRest's own directory; nothing else is in it."""
-    return settings.backup / "repository"
+    return settings.backup / _OURS[0]
+
+
+def journal_file(settings: Settings) -> Path:
+    return settings.backup / _OURS[1]
+
+
+def copies(settings: Settings) -> Path:
+    """The directory with the copies of the settings file."""
+    return settings.backup / _OURS[2]
 
 
 def _work(settings: Settings) -> Path:
@@ -116,7 +127,7 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
     try:
         place.mkdir(parents=True, exist_ok=True)
         found = {entry.name for entry in place.iterdir()} - {"lost+found"}
-        if found and not any(name == repository(settings).name or name.startswith(_ASIDE) for name in found):
+        if found and not any(name in _OURS or name.startswith(_ASIDE) for name in found):
             raise PipelineError(
                 "the directory of the backups holds something that is not of this project",
                 detail=f"BACKUP_DIR is {place}; among others there is {min(found)!r}",
@@ -144,7 +155,7 @@ def set_aside(settings: Settings) -> Path | None:
         return None
     aside = settings.backup / f"{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     aside.mkdir(mode=0o700)
-    for name in (repository(settings).name, "restore_points.jsonl", "configuration"):
+    for name in _OURS:
         if (settings.backup / name).exists():
             (settings.backup / name).rename(aside / name)
     return aside

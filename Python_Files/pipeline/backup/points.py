@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,10 +40,6 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     base_backup: str | None
     duration_seconds: float
 
-    @property
-    def lsn_bytes(self) -> int:
-        return as_bytes(self.lsn)
-
 
 class Wal(NamedTuple):
     """The segments that a point added to the one before: names in order, bytes in the repository, names not there."""
@@ -53,19 +49,9 @@ class Wal(NamedTuple):
     missing: list[str]
 
 
-def as_bytes(lsn: str) -> int:
-    """A place in the WAL as a number."""
-    high, _, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
-def journal_file(settings: Settings) -> Path:
-    return settings.backup / "restore_points.jsonl"
-
-
 def read_journal(settings: Settings) -> list[Point]:
     """The points that were noted, oldest first. Raises PipelineError for a file that cannot be read or understood."""
-    path = journal_file(settings)
+    path = configuration.journal_file(settings)
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
@@ -87,7 +73,7 @@ def read_journal(settings: Settings) -> list[Point]:
     return points
 
 
-def _append(path: Path, point: Point) -> None:
+def append(path: Path, point: Point) -> None:
     """Add a line, in place of the half one that a killed writer may have left. Raises OSError."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
         stream.truncate(stream.read().rfind(b"\n") + 1)
@@ -113,7 +99,7 @@ def take(settings: Settings, archive_id: str, base_backup: str | None, seconds: 
             offsets = cursor.fetchone()[0]
             cursor.execute("SELECT clock_timestamp()")
             taken_at = cursor.fetchone()[0].astimezone(UTC)
-            name = _new_name(taken_at, known)
+            name = new_name(taken_at, {point.name for point in known})
             cursor.execute(query("make_restore_point"), {"name": name})
             lsn = cursor.fetchone()[0]
             cursor.execute(query("switch_wal"), {"lsn": lsn})
@@ -134,10 +120,9 @@ def take(settings: Settings, archive_id: str, base_backup: str | None, seconds: 
     return point
 
 
-def _new_name(moment: datetime, known: Sequence[Point]) -> str:
-    """PostgreSQL would take a name twice, and a restore would stop at the first."""
+def new_name(moment: datetime, taken: Collection[str]) -> str:
+    """A name that is not taken: PostgreSQL would accept one twice, and a restore would stop at the first."""
     name = first = f"backup-{moment:%Y%m%dT%H%M%SZ}"
-    taken = {point.name for point in known}
     number = 2
     while name in taken:
         name, number = f"{first}-{number}", number + 1
@@ -156,9 +141,12 @@ def _check_archiving(cursor: Cursor) -> None:
 
 
 def _wait_until_safe(settings: Settings, cursor: Cursor, archive_id: str, segment: str, seconds: float) -> None:
-    """Until the segment's own file is in the repository: a segment has its name there only when it is whole."""
+    """Until the segment's own file is in the repository, and PostgreSQL was told so of it and of all before it.
+
+    One alone would not do: two processes push, so that a segment may be there before its predecessor.
+    """
     deadline = time.monotonic() + seconds
-    while not repository.holds(settings, archive_id, segment):
+    while not (repository.holds(settings, archive_id, segment) and _last_archived(cursor) >= segment):
         if time.monotonic() > deadline:
             cursor.execute(query("archiving_failures"), {})
             count, failed, when, waiting = cursor.fetchone()
@@ -172,9 +160,15 @@ def _wait_until_safe(settings: Settings, cursor: Cursor, archive_id: str, segmen
         time.sleep(_LOOK_SECONDS)
 
 
+def _last_archived(cursor: Cursor) -> str:
+    """The newest segment that PostgreSQL knows to be archived; it has them archived in order."""
+    cursor.execute(query("last_archived"))
+    return str(cursor.fetchone()[0] or "")
+
+
 def _note(settings: Settings, connection: Connection, point: Point) -> None:
     """First in the journal, which a restore reads, then in the table."""
-    _append(journal_file(settings), point)
+    append(configuration.journal_file(settings), point)
     with passing(), connection.cursor() as cursor:
         noted = {**msgspec.structs.asdict(point), "offsets": msgspec.json.encode(point.offsets).decode()}
         cursor.execute(query("note_restore_point"), noted)
@@ -185,7 +179,9 @@ def forget_before(settings: Settings, moment: datetime) -> None:
     known = read_journal(settings)
     kept = [point for point in known if point.taken_at >= moment]
     if len(kept) < len(known):
-        configuration.write_private(journal_file(settings), b"".join(msgspec.json.encode(one) + b"\n" for one in kept))
+        configuration.write_private(
+            configuration.journal_file(settings), b"".join(msgspec.json.encode(one) + b"\n" for one in kept)
+        )
     connection = connect(settings, role="postgres", name="backup")
     try:
         with passing(), connection, connection.cursor() as cursor:
@@ -194,11 +190,10 @@ def forget_before(settings: Settings, moment: datetime) -> None:
         connection.close()
 
 
-def added_wal(settings: Settings, archive_id: str, after: str, point: Point) -> Wal:
-    """What lies in the repository after the segment ``after`` up to the point's own, and what should and does not."""
-    found = repository.segments(settings, archive_id, after, point.wal_segment)
-    missing = [name for name in _between(after, point.wal_segment) if name not in found]
-    return Wal(list(found), sum(found.values()), missing)
+def added_wal(settings: Settings, archive_id: str, after: str, last: str) -> Wal:
+    """What lies in the repository after the segment ``after`` up to ``last``, and what should and does not."""
+    found = repository.segments(settings, archive_id, after, last)
+    return Wal(list(found), sum(found.values()), [name for name in _between(after, last) if name not in found])
 
 
 def _between(after: str, last: str) -> list[str]:

@@ -22,6 +22,10 @@ SELECT pg_walfile_name(%(lsn)s), pg_switch_wal()
 -- Where the WAL is sent.
 SELECT current_setting('archive_mode'), current_setting('archive_command')
 
+-- name: last_archived
+-- The newest file of the WAL that was archived; nothing since the last crash.
+SELECT last_archived_wal FROM pg_stat_archiver
+
 -- name: archiving_failures
 -- Why segments do not leave: failures, the last one, and how many segments wait.
 SELECT failed_count, last_failed_wal, last_failed_time,
