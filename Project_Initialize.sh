@@ -10,8 +10,9 @@ Installs what the pipeline needs and prepares its data: settings, Kafka, Postgre
 changes nothing, one after an update applies what is new and keeps the data.
 
 usage: ./Project_Initialize.sh [--native | --docker]
-  --native   run the servers as processes of this machine (chosen when neither is given)
+  --native   run the servers as processes of this machine
   --docker   run them in containers
+  The choice is recorded in .env (PIPELINE_MODE). With neither it stays what it is; at first it is native.
 
 Settings given in the environment at the first run are written into .env:
   NOCODB_PORT=8090 ./Project_Initialize.sh
@@ -31,7 +32,11 @@ main() {
         esac
         shift
     done
-    install_everything "$chosen"
+    case "$chosen" in
+        docker) exec Administrator_scripts/docker/initialize.sh ;;
+        "") or_in_containers initialize ;;
+    esac
+    install_everything
     operations initialize
 }
 

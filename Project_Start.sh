@@ -16,6 +16,7 @@ TEXT
 
 main() {
     local arguments=()
+    or_in_containers start "$@"
     while (($#)); do
         case "$1" in
             --offline) arguments+=("$1") ;;
@@ -30,7 +31,7 @@ main() {
         shift
     done
     if ! supervisor_runs; then
-        install_everything ""
+        install_everything
     fi
     operations start "${arguments[@]}"
 }

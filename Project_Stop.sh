@@ -13,6 +13,7 @@ TEXT
 }
 
 main() {
+    or_in_containers stop "$@"
     case "${1:-}" in
         "") operations stop ;;
         -h | --help) usage ;;

@@ -25,6 +25,7 @@ main() {
             -h | --help) usage && return ;;
         esac
     done
+    or_in_containers logs "$@"
     operations logs "$@"
 }
 

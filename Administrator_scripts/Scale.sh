@@ -21,6 +21,7 @@ main() {
         -h | --help) usage && return ;;
     esac
     (($# == 2)) || wrong_usage "it wants a stage and a number"
+    or_in_containers scale "$@"
     operations scale "$@"
 }
 

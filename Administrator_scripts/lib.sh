@@ -107,7 +107,7 @@ as_service_user() {
 operations() {
     [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
     if [[ "$(mode)" == docker ]]; then
-        fail "the container way cannot be used yet" "PIPELINE_MODE is docker" "Use ./Project_Initialize.sh --native."
+        fail "this cannot be done with containers yet" "PIPELINE_MODE is docker" "The native way knows it."
     fi
     as_service_user "$PYTHON" -m pipeline.operations "$@"
 }
@@ -115,6 +115,14 @@ operations() {
 # mode: native or docker, as Project_Initialize.sh recorded it; nothing before that.
 mode() {
     setting PIPELINE_MODE
+}
+
+# or_in_containers NAME ARGUMENT...: becomes the container way's script when that way was chosen; else does nothing.
+or_in_containers() {
+    local script="$ROOT/Administrator_scripts/docker/$1.sh" chosen
+    shift
+    chosen="$(mode)" # apart, so that a settings file that cannot be read ends the script
+    [[ "$chosen" != docker ]] || exec "$script" "$@"
 }
 
 # shellcheck source=Administrator_scripts/native/packages.sh
