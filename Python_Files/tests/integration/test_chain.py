@@ -175,6 +175,7 @@ def test_every_stage_killed_in_the_middle_of_its_work_loses_nothing_and_doubles_
     seed = random.randrange(10**6)
     print(f"the seed of the moments: {seed}")
     chance = random.Random(seed)
+    ((begin,),) = stack.rows("SELECT clock_timestamp()")
     stack.feed("--offline", "--results", "3000")
     killed: list[str] = []
     supervisor = Supervisor(stack.settings)
@@ -189,16 +190,18 @@ def test_every_stage_killed_in_the_middle_of_its_work_loses_nothing_and_doubles_
         time.sleep(chance.uniform(0, 0.5))
         os.kill(pid, signal.SIGKILL)
         killed.append(name)
-    fetched = {
-        str(uuid)
-        for (uuid,) in until(
-            lambda: stack.rows(
+
+    def brought() -> set[str]:
+        return {
+            str(uuid)
+            for (uuid,) in stack.rows(
                 "SELECT u.uuid FROM pipeline.fetched_users u JOIN pipeline.fetches f "
-                "USING (source_topic, source_partition, source_offset) WHERE f.kind = 'by hand'"
-            ),
-            "the fetch is noted",
-        )
-    }
+                "USING (source_topic, source_partition, source_offset) WHERE f.kind = 'by hand' AND f.stored_at > %s",
+                (begin,),
+            )
+        }
+
+    fetched = until(lambda: they if len(they := brought()) >= 3000 else None, "the fetch is noted", 180)
     assert len(fetched) == 3000
     until(lambda: fetched <= stack.in_postgresql(), "everybody is in PostgreSQL", 180)
     until(lambda: fetched <= stack.in_nocodb(), "everybody is in NocoDB", 180)
