@@ -28,7 +28,7 @@ main() {
     write_env
     compose config --quiet
     begin="$(now)"
-    compose pull --quiet --policy missing kafka nocodb
+    compose --progress quiet pull --quiet --policy missing kafka nocodb
     tell Images "of Kafka and NocoDB are there" "$(since "$begin")"
     tell Data "is prepared at the start; ./Project_Start.sh starts the pipeline"
 }

@@ -67,12 +67,13 @@ check_port() {
 
 # bring_up OFFLINE: a stage that was scaled keeps its number, which is how many containers of it there are.
 bring_up() {
-    local service count scaled=()
+    local service count scaled=() progress=quiet
+    [[ ! -t 2 ]] || progress=auto
     for service in "${SERVICES[@]}"; do
         count="$(compose ps --all --quiet "$service" 2>/dev/null | wc -l)"
         ((count < 2)) || scaled+=(--scale "$service=$count")
     done
-    PIPELINE_OFFLINE="$1" compose up --detach --wait --wait-timeout 600 --quiet-pull ${scaled[@]+"${scaled[@]}"} ||
+    PIPELINE_OFFLINE="$1" compose --progress "$progress" up --detach --wait --wait-timeout 600 --quiet-pull ${scaled[@]+"${scaled[@]}"} ||
         tell_why
 }
 

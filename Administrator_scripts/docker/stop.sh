@@ -25,7 +25,7 @@ main() {
     check_engine
     need_env
     begin="$(now)"
-    compose stop
+    compose --progress "$([[ -t 2 ]] && printf auto || printf quiet)" stop
     tell Pipeline "stopped; the data stays" "$(since "$begin")"
 }
 

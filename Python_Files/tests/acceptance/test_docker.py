@@ -1,0 +1,186 @@
+"""The container way, brought up for real by its own scripts; skipped, and saying so, where no engine answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import free_ports, until
+from pipeline import settings as all_settings
+from pipeline.settings import ROOT
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1500)]
+
+STAGES = ("add-timestamp", "add-label", "add-database-postgresql", "add-database-nocodb")
+SERVICES = ("postgres", "kafka", "nocodb", "get-data", *STAGES)
+
+# Ends the program of a container from within, the way a crash does; the init process and this one are left alone.
+KILL_THE_PROGRAM = """
+import os, pathlib, signal
+for entry in pathlib.Path("/proc").iterdir():
+    if entry.name.isdigit() and int(entry.name) not in (1, os.getpid()):
+        if b"Python_Files/" in (entry / "cmdline").read_bytes():
+            os.kill(int(entry.name), signal.SIGKILL)
+"""
+
+
+def engine_answers() -> bool:
+    try:
+        done = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+@dataclass
+class Project:
+    """One project of Compose, apart from every other by its name, its settings file and its port."""
+
+    environment: dict[str, str]
+
+    def run(self, *command: str, seconds: float = 900) -> str:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def script(self, name: str, *arguments: str) -> str:
+        return self.run(f"Administrator_scripts/docker/{name}.sh", *arguments)
+
+    def compose(self, *arguments: str) -> str:
+        return self.run("docker", "compose", "--env-file", self.environment["PIPELINE_ENV_FILE"], *arguments)
+
+    def status(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.script("run", "-m", "pipeline.status", "--json"))
+        return told
+
+    def feed(self, *arguments: str) -> None:
+        self.script("run", "Python_Files/0-Get_Data.py", *arguments)
+
+    def restarts(self, service: str) -> int:
+        container = self.compose("ps", "--quiet", service).strip()
+        return int(self.run("docker", "inspect", "--format", "{{.RestartCount}}", container))
+
+    def healthy(self, service: str) -> int:
+        """How many containers of the service do their work."""
+        return self.compose("ps", "--format", "{{.Health}}", service).split().count("healthy")
+
+    def everybody_is_stored(self) -> bool:
+        totals = self.status()["totals"]
+        return bool(
+            totals["fetched"] == totals["postgresql"] == totals["nocodb"]
+            and totals["on_the_way"] == totals["missing"] == totals["rejected"] == 0
+        )
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    if not engine_answers():
+        pytest.skip("no container engine answers")
+    with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp") as directory:
+        one = Project(
+            {
+                "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "-"),
+                "PIPELINE_ENV_FILE": f"{directory}/env",
+                "NOCODB_PORT": str(free_ports(1)[0]),
+            }
+        )
+        one.script("initialize")
+        try:
+            print(one.script("start", "--offline"))
+            yield one
+        finally:
+            one.compose("down", "--volumes", "--timeout", "20")
+
+
+def test_the_file_is_taken_without_a_warning(project: Project) -> None:
+    done = subprocess.run(
+        ["docker", "compose", "--env-file", project.environment["PIPELINE_ENV_FILE"], "config", "--quiet"],
+        cwd=ROOT,
+        env={**os.environ, **project.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_all_services_do_their_work(project: Project) -> None:
+    assert [service for service in SERVICES if project.healthy(service) != 1] == []
+
+
+def test_two_hundred_people_are_in_both_stores(project: Project) -> None:
+    before = project.status()["totals"]["fetched"]
+    project.feed("--offline", "--results", "200")
+    until(project.everybody_is_stored, "200 people in both stores")
+    assert project.status()["totals"]["postgresql"] >= before + 200
+
+
+def test_the_real_people_of_a_saved_response_are_fed_from_the_host(project: Project) -> None:
+    before = project.status()["totals"]["fetched"]
+    project.feed("--file", str(ROOT / "Python_Files" / "tests" / "data" / "randomuser_200.json"))
+    until(project.everybody_is_stored, "the real people in both stores")
+    assert project.status()["totals"]["fetched"] >= before + 200
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_comes_back_and_loses_nobody(project: Project, stage: str) -> None:
+    before = project.restarts(stage)
+    project.feed("--offline", "--results", "500")
+    subprocess.run(
+        ["docker", "compose", "exec", "-T", stage, "python", "-c", KILL_THE_PROGRAM],
+        cwd=ROOT,
+        env={**os.environ, **project.environment},
+        capture_output=True,
+        check=False,  # the container may end before it has answered
+    )
+    until(lambda: project.restarts(stage) > before, f"{stage} is started again")
+    until(project.everybody_is_stored, "everybody in both stores")
+    until(lambda: project.healthy(stage) == 1, f"{stage} does its work again")
+
+
+def test_a_stage_scales_to_three_and_back_under_load(project: Project) -> None:
+    project.feed("--offline", "--results", "1000")
+    project.script("scale", "2-Add_Label", "3")
+    project.feed("--offline", "--results", "1000")
+    until(lambda: project.healthy("add-label") == 3, "three instances that do their work")
+    project.script("scale", "2-Add_Label", "1")
+    project.feed("--offline", "--results", "1000")
+    until(project.everybody_is_stored, "everybody in both stores", 240)
+    until(lambda: project.healthy("add-label") == 1, "one instance that does its work")
+
+
+def test_the_engine_shows_no_secret(project: Project) -> None:
+    values = all_settings.read_file(Path(project.environment["PIPELINE_ENV_FILE"]))
+    containers = project.compose("ps", "--all", "--quiet").split()
+    shown = project.run("docker", "inspect", *containers)
+    assert len(containers) == len(SERVICES) + 3
+    assert [name for name in all_settings.secret_names() if values[name] in shown] == []
+
+
+def test_the_data_outlives_a_stop(project: Project) -> None:
+    before = project.status()["totals"]
+    project.script("stop")
+    assert project.compose("ps", "--status", "running", "--quiet") == ""
+    project.script("start", "--offline")
+    after = project.status()["totals"]
+    assert after["postgresql"] >= before["postgresql"]
+    assert after["nocodb"] >= before["nocodb"]
+    until(project.everybody_is_stored, "everybody in both stores")
