@@ -12,7 +12,7 @@ from pipeline.log import event
 from pipeline.nocodb import columns
 from pipeline.nocodb.client import Client
 from pipeline.nocodb.columns import COLUMNS, FETCHED_AT, GENDER, PORTRAIT
-from pipeline.nocodb.tables import BASE, USERS, find_base, find_table
+from pipeline.nocodb.tables import BASE, USERS, find_base, find_table, mark
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def ready(settings: Settings) -> None:
     client = Client(settings)
     try:
         base = find_base(client)
-        table = find_table(client, base["id"]) if base else None
+        table = find_table(client, base) if base else None
         if table:
             client.call("GET", f"/api/v2/tables/{table['id']}/records/count")
     finally:
@@ -45,10 +45,11 @@ def bootstrap(settings: Settings) -> list[str]:
         if base is None:
             base = client.call("POST", "/api/v2/meta/bases", json={"title": BASE, "type": "database"})
             made.append(f"base {BASE}")
-        table = find_table(client, base["id"])
+        table = find_table(client, base)
         if table is None:
-            _make_table(client, base["id"])
+            table = _make_table(client, base["id"])
             made.append(f"table {USERS} with its views")
+        mark(client, base, table["id"])
         made += _add_source(client, base["id"], settings)
     finally:
         client.close()
@@ -57,8 +58,8 @@ def bootstrap(settings: Settings) -> list[str]:
     return made
 
 
-def _make_table(client: Client, base: str) -> None:
-    table = client.call(
+def _make_table(client: Client, base: str) -> dict[str, Any]:
+    table: dict[str, Any] = client.call(
         "POST",
         f"/api/v2/meta/bases/{base}/tables",
         json={"table_name": "users", "title": USERS, "columns": [columns.definition(one) for one in COLUMNS]},
@@ -81,6 +82,7 @@ def _make_table(client: Client, base: str) -> None:
         # Half a table would be found the next time and taken for whole.
         client.call("DELETE", f"/api/v2/meta/tables/{table['id']}")
         raise
+    return table
 
 
 def _arrange_grid(client: Client, table: str, made: dict[str, str]) -> None:
@@ -122,28 +124,24 @@ def _newest_first(client: Client, view: str, made: dict[str, str]) -> None:
 def _add_source(client: Client, base: str, settings: Settings) -> list[str]:
     """The pipeline's own PostgreSQL, read-only, so that its tables and views can be browsed beside the people."""
     sources = [one for one in client.every(f"/api/v2/meta/bases/{base}/sources") if one.get("alias") == SOURCE]
+    integrated = {
+        "title": SOURCE,
+        "type": "database",
+        "sub_type": "pg",
+        "config": {"client": "pg", "connection": _connection(settings), "searchPath": ["pipeline"]},
+    }
     if sources:
+        if sources[0].get("fk_integration_id"):
+            # The port and the password may be others now than when the source was made.
+            client.call("PATCH", f"/api/v2/meta/integrations/{sources[0]['fk_integration_id']}", json=integrated)
         # Tables and views that an update of the project brought; some milliseconds when there are none.
         _job(client, base, client.call("POST", f"/api/v2/meta/bases/{base}/meta-diff/{sources[0]['id']}", json={}))
         return []
-    connection = {
-        "host": settings.postgres_host,
-        "port": settings.postgres_port,
-        "user": "pipeline_reader",
-        "password": settings.reader_db_password,
-        "database": "pipeline",
-        "ssl": False,
-    }
     integrations = client.every("/api/v2/meta/integrations", type="database")
     integration = next((one for one in integrations if one["title"] == SOURCE), None) or client.call(
         "POST",
         "/api/v2/meta/integrations",
-        json={
-            "title": SOURCE,
-            "type": "database",
-            "sub_type": "pg",
-            "config": {"client": "pg", "connection": connection, "searchPath": ["pipeline"]},
-        },
+        json=integrated,
     )
     job = client.call(
         "POST",
@@ -162,6 +160,17 @@ def _add_source(client: Client, base: str, settings: Settings) -> list[str]:
     )
     _job(client, base, job)
     return [f"source {SOURCE}: the pipeline's own database, read-only"]
+
+
+def _connection(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.postgres_host,
+        "port": settings.postgres_port,
+        "user": "pipeline_reader",
+        "password": settings.reader_db_password,
+        "database": "pipeline",
+        "ssl": False,
+    }
 
 
 def _job(client: Client, base: str, job: Any) -> None:

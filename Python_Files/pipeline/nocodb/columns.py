@@ -82,14 +82,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def name_of(title: str) -> str:
+    """The column's name in the database. It stays when people give the column another title."""
+    return "".join(letter if letter.isalnum() else "_" for letter in title.lower())
+
+
 def definition(column: Column) -> dict[str, Any]:
     """The column as NocoDB makes it."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in column.title.lower())
-    return {"title": column.title, "column_name": name, "uidt": column.kind, **column.more}
+    return {"title": column.title, "column_name": name_of(column.title), "uidt": column.kind, **column.more}
 
 
 def record(row: UserRow, portrait: dict[str, Any] | None) -> dict[str, Any]:
-    """A person as NocoDB's API takes one."""
-    values = {column.title: column.value(row) for column in COLUMNS}
-    values[PORTRAIT] = [portrait] if portrait else None
+    """A person as NocoDB's API takes one: by the names in the database, for an unknown title is silently ignored."""
+    values = {name_of(column.title): column.value(row) for column in COLUMNS}
+    values[name_of(PORTRAIT)] = [portrait] if portrait else None
     return values

@@ -31,19 +31,45 @@ class Users:
         self._client = Client(settings)
         self._portraits = Portraits(settings, self._client)
         self._table = ""
+        self._uuid, self._title = "", ""
 
-    @property
-    def _records(self) -> str:
+    def _ready(self) -> None:
+        """Know the table and its columns."""
         if not self._table:
             base = find_base(self._client)
-            table = find_table(self._client, base["id"]) if base else None
+            table = find_table(self._client, base) if base else None
             if table is None:
                 raise PassingFault(
                     f"NocoDB has no table {USERS} in a base {BASE}",
                     hint="Run ./Project_Initialize.sh, which makes it.",
                 )
+            self._look_up_columns(table["id"])
             self._table = table["id"]
+
+    @property
+    def _records(self) -> str:
+        self._ready()
         return f"/api/v2/tables/{self._table}/records"
+
+    def _look_up_columns(self, table: str) -> None:
+        """Questions name the uuid's column by its id, and answers by its title, which people may change."""
+        own = self._client.call("GET", f"/api/v2/meta/tables/{table}")["columns"]
+        uuid = next((one for one in own if one["column_name"] == columns.name_of(columns.UUID)), None)
+        if uuid is None:
+            raise PassingFault(
+                f"NocoDB's table {USERS} has no column {columns.UUID} any more",
+                hint="Restore that column, or delete the table and run ./Project_Initialize.sh, which makes it anew.",
+            )
+        self._uuid, self._title = uuid["id"], uuid["title"]
+
+    def _list(self, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows, with the uuid as ``columns.UUID`` whatever that column's title is now."""
+        rows: list[dict[str, Any]] = self._call("GET", self._records, params=parameters)["list"]
+        if rows and self._title not in rows[0]:
+            self._look_up_columns(self._table)
+        for row in rows:
+            row[columns.UUID] = row.get(self._title)
+        return rows
 
     def _call(self, method: str, path: str, **given: Any) -> Any:
         try:
@@ -55,24 +81,25 @@ class Users:
                 raise PassingFault("NocoDB's table Users is gone", detail=fault.detail) from fault
             raise
 
-    def _found(self, uuids: Collection[UUID], fields: str | None) -> list[dict[str, Any]]:
+    def _found(self, uuids: Collection[UUID], *, whole: bool = False) -> list[dict[str, Any]]:
         asked = [str(uuid) for uuid in uuids]
         found: list[dict[str, Any]] = []
         for start in range(0, len(asked), ASKED):
             piece = ",".join(asked[start : start + ASKED])
-            parameters = {"where": f"({columns.UUID},in,{piece})", "limit": PAGE}
-            if fields:
-                parameters["fields"] = fields
-            found += self._call("GET", self._records, params=parameters)["list"]
+            self._ready()
+            parameters = {"where": f"({self._uuid},in,{piece})", "limit": PAGE}
+            if not whole:
+                parameters["fields"] = f"Id,{self._uuid}"
+            found += self._list(**parameters)
         return found
 
     def present(self, uuids: Collection[UUID]) -> set[UUID]:
         """Who of these is in the table."""
-        return {UUID(row[columns.UUID]) for row in self._found(uuids, columns.UUID)}
+        return {UUID(row[columns.UUID]) for row in self._found(uuids)}
 
     def rows(self, uuids: Collection[UUID]) -> list[dict[str, Any]]:
         """The rows of these people, by the titles of the columns."""
-        return self._found(uuids, None)
+        return self._found(uuids, whole=True)
 
     def insert(self, rows: Sequence[UserRow]) -> list[tuple[UserRow, Rejected]]:
         """Write the people who are not there yet; the ones whom NocoDB refuses for good, each with its reason.
@@ -114,8 +141,8 @@ class Users:
         """Everybody in the table, page by page in the order of NocoDB's own ids. Rows without a uuid are left out."""
         last = 0
         while True:
-            parameters = {"where": f"(Id,gt,{last})", "sort": "Id", "fields": f"Id,{columns.UUID}", "limit": PAGE}
-            page = self._call("GET", self._records, params=parameters)["list"]
+            self._ready()
+            page = self._list(where=f"(Id,gt,{last})", sort="Id", fields=f"Id,{self._uuid}", limit=PAGE)
             for row in page:
                 try:
                     yield UUID(row[columns.UUID])
@@ -127,7 +154,7 @@ class Users:
 
     def delete(self, uuids: Collection[UUID]) -> None:
         """Remove these people's rows, as far as they are there."""
-        ids = [{"Id": row["Id"]} for row in self._found(uuids, f"Id,{columns.UUID}")]
+        ids = [{"Id": row["Id"]} for row in self._found(uuids)]
         for start in range(0, len(ids), ROWS):
             self._call("DELETE", self._records, json=ids[start : start + ROWS])
 

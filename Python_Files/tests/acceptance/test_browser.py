@@ -127,7 +127,7 @@ def addresses(settings: Settings, name: str) -> dict[str, str]:
     try:
         base = find_base(client)
         assert base
-        table = find_table(client, base["id"])
+        table = find_table(client, base)
         assert table
         workspace = client.call("GET", "/api/v2/meta/nocodb/info")["ncDefaultWorkspaceId"]
         # With all its columns the answer has the Id too, whatever people have shown or hidden.
