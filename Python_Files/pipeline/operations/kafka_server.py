@@ -112,8 +112,10 @@ def format_storage(settings: Settings, programs: Installed) -> None:
 
 def command(settings: Settings, programs: Installed) -> list[str]:
     """The server's command line; the process itself is Java, so that signals reach it."""
+    archive = programs.kafka / "classes.jsa"
     return [
         str(programs.java),
+        *([f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []),
         f"-Xms{min(256, settings.kafka_heap_mb)}m",
         f"-Xmx{settings.kafka_heap_mb}m",
         # A broker without memory is of no use: it ends, and the supervisor starts it again.

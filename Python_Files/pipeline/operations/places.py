@@ -78,6 +78,10 @@ def make(settings: Settings, owner: tuple[int, int] | None = None) -> None:
             (data / MARKER).write_text(_MARKER_TEXT, encoding="utf-8")
         if owner is not None:
             _give(data, owner)
+            if not settings.backup.exists():
+                # Elsewhere, perhaps, where that user may make nothing.
+                settings.backup.mkdir(mode=0o700, parents=True)
+                os.chown(settings.backup, *owner)
         backup.make_place(settings, owner)
     except PermissionError as error:
         raise PipelineError(
