@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +25,12 @@ def wait(
     *,
     told: str = "ready",
     processes: tuple[str, ...] = (),
+    given_up: threading.Event | None = None,
 ) -> None:
     """Wait until ``probe`` neither raises PassingFault nor returns False, and tell how long that took.
 
     Raises PipelineError that names the part, why, and its log file, when that does not come within ``seconds`` or when
-    the part ends again and again.
+    the part ends again and again. When another thread sets ``given_up``, it waits no longer and raises, too.
     """
     begin = time.monotonic()
     next_word = begin + _TELL_SECONDS
@@ -48,6 +50,8 @@ def wait(
                 seen.setdefault(process.name, set()).add(process.pid)
         often = any(len(pids) >= _STARTS for pids in seen.values())
         passed = time.monotonic() - begin
+        if given_up is not None and given_up.is_set():
+            raise PipelineError(f"{part} is not waited for any more")
         if often or passed > seconds:
             raise not_ready(settings, part, f"it ends again and again; {why}" if often else why, passed, processes)
         if time.monotonic() > next_word:

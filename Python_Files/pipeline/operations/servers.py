@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 
 from pipeline import backup, broker, nocodb
@@ -87,21 +88,35 @@ def bring_up(
 
     PostgreSQL and Kafka come up side by side, NocoDB after PostgreSQL. Raises PipelineError for the first that fails.
     """
+    given_up = threading.Event()
     chains: list[Callable[[], None]] = []
     if POSTGRESQL in only:
-        chains.append(lambda: _postgresql_and_nocodb(settings, supervisor, only, anew))
+        chains.append(lambda: _postgresql_and_nocodb(settings, supervisor, only, anew, given_up))
     if KAFKA in only:
-        chains.append(lambda: _kafka(settings, supervisor, anew))
+        chains.append(lambda: _kafka(settings, supervisor, anew, given_up))
     with ThreadPoolExecutor(max_workers=2) as together:
-        for result in [together.submit(chain) for chain in chains]:
-            result.result()
+        try:
+            for ended in as_completed([together.submit(chain) for chain in chains]):
+                ended.result()
+        except BaseException:
+            given_up.set()  # the other one waits for nothing any more
+            raise
     if anew and set(parts.SERVERS) <= set(only):
         applied.record(settings)
 
 
-def _postgresql_and_nocodb(settings: Settings, supervisor: Supervisor, only: Collection[str], anew: bool) -> None:
+def _postgresql_and_nocodb(
+    settings: Settings, supervisor: Supervisor, only: Collection[str], anew: bool, given_up: threading.Event
+) -> None:
     supervisor.start(POSTGRESQL, POSTGRESQL)
-    readiness.wait(settings, POSTGRESQL, lambda: _postgresql_answers(settings), SECONDS[POSTGRESQL], told="answers")
+    readiness.wait(
+        settings,
+        POSTGRESQL,
+        lambda: _postgresql_answers(settings),
+        SECONDS[POSTGRESQL],
+        told="answers",
+        given_up=given_up,
+    )
     if anew:
         with step(POSTGRESQL, "tables and roles are up to date") as told:
             scripts = migrate(settings)
@@ -113,7 +128,7 @@ def _postgresql_and_nocodb(settings: Settings, supervisor: Supervisor, only: Col
         backup.prepare(settings)
     if NOCODB not in only:
         return
-    readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers")
+    readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers", given_up=given_up)
     if anew:
         with step(NOCODB, "base, table and views are up to date") as told:
             made = nocodb.bootstrap(settings)
@@ -131,9 +146,11 @@ def _postgresql_answers(settings: Settings) -> None:
         raise
 
 
-def _kafka(settings: Settings, supervisor: Supervisor, anew: bool) -> None:
+def _kafka(settings: Settings, supervisor: Supervisor, anew: bool, given_up: threading.Event) -> None:
     supervisor.start(KAFKA, KAFKA)
-    readiness.wait(settings, KAFKA, lambda: _kafka_answers(settings), SECONDS[KAFKA], told="serves metadata")
+    readiness.wait(
+        settings, KAFKA, lambda: _kafka_answers(settings), SECONDS[KAFKA], told="serves metadata", given_up=given_up
+    )
     if anew:
         with step(KAFKA, "topics are there") as told:
             names = broker.create_topics(settings)
