@@ -34,7 +34,7 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
         if ran and not _missing(settings, Supervisor(settings), every):
             tell("Pipeline", "runs already; nothing was changed")
             if offline != feed.offline_file(settings).exists():
-                warn("--offline takes effect at a start: call ./Project_Stop.sh first")
+                warn("randomuser.me or the stand-in: that is chosen at a start; call ./Project_Stop.sh first")
             where_to_look(settings)
             return
         _choose_feed(settings, offline)
