@@ -95,7 +95,6 @@ def pgbackrest_conf(settings: Settings) -> str:
         "compress-level": 3,
         "process-max": 2,
         "start-fast": "y",
-        "archive-async": "y",
         "spool-path": work / "spool",
         "lock-path": work / "lock",
         "log-path": settings.logs,
@@ -112,6 +111,8 @@ def pgbackrest_conf(settings: Settings) -> str:
     }
     lines = ["# Generated from .env at every start.", "[global]"]
     lines += [f"{name}={value}" for name, value in values.items()]
+    # Only sending is asynchronous: when it reads, a restored copy beside the original would share the queue and its lock.
+    lines += ["", "[global:archive-push]", "archive-async=y"]
     lines += ["", f"[{STANZA}]"]
     lines += [f"{name}={value}" for name, value in cluster.items()]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,13 @@ USER = "randomuser" if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections meanwhile."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    while True:
+        port = random.randrange(10_000, lowest)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -156,9 +160,10 @@ class Cluster:
 
     def restore(self, name: str, point: str | None) -> int:
         """Restore the repository into a directory beside the original and start that; its port."""
-        data, port = self.place / name, free_port()
+        data = self.place / name
         target = ["--type=name", f"--target={point}", "--target-action=promote"] if point else []
         self.pgbackrest(f"--pg1-path={data}", "--archive-mode=off", *target, "restore")
+        port = free_port()
         self.start(data, port)
         until(
             lambda: self.rows("SELECT pg_is_in_recovery()", port=port) == [(False,)],
