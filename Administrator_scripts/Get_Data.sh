@@ -22,7 +22,7 @@ TEXT
 }
 
 main() {
-    local arguments=() argument previous=""
+    local arguments=() argument previous="" given=("$@")
     for argument in "$@"; do
         case "$argument" in
             -h | --help) usage && return ;;
@@ -34,6 +34,9 @@ main() {
         arguments+=("$argument")
         previous="$argument"
     done
+    cd -- "$CALLED_FROM"
+    or_in_containers run Python_Files/0-Get_Data.py ${given[@]+"${given[@]}"}
+    cd -- "$ROOT"
     [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
     as_service_user "$PYTHON" Python_Files/0-Get_Data.py ${arguments[@]+"${arguments[@]}"}
 }

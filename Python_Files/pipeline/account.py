@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from pipeline import broker, topics
 from pipeline.broker import Partition
 from pipeline.database.connection import Cursor, session
 from pipeline.database.queries import query
 from pipeline.settings import Settings
+
+STORES = ("postgresql", "nocodb")
+
+NAMED = 100_000
+"""Of how many people who are nowhere the names are held in memory (some 10 MB)."""
 
 
 class StageProgress(NamedTuple):
@@ -22,17 +28,18 @@ class StageProgress(NamedTuple):
 
 
 class StoreAccount(NamedTuple):
-    """One store's side of the account, in people and records."""
+    """One store's side of the account, in people and records; ``rejected`` and ``repeats`` are records."""
 
     stored: int
     repeats: int
     removed: int
+    rejected: int
     on_the_way: int
     missing: int
 
 
 class Account(NamedTuple):
-    """``fetched`` and ``rejected`` are records; a store is settled when nobody is on the way to it or missing."""
+    """``fetched`` are records, ``rejected`` those that nobody has dealt with yet, whoever refused them."""
 
     fetched: int
     rejected: int
@@ -101,37 +108,44 @@ def read(settings: Settings, nocodb_count: int | None = None) -> tuple[Account, 
     ``nocodb_count`` is how many people NocoDB itself says it has; without it, what was written there counts. What is
     less there than was written was removed by somebody in NocoDB.
     """
+    names = {"feed": topics.GET_DATA, "postgresql": topics.TO_POSTGRESQL, "nocodb": topics.TO_NOCODB}
     with session(settings, name="account") as cursor:
-        # The order matters: what moves on between two looks is then counted twice rather than missed.
+        # Between two looks people arrive: who is missing was nowhere before the topics were looked at, and still is
+        # nowhere after nothing was found to be on the way.
+        before = _unaccounted(cursor, names)
         stages, behind = progress(settings, cursor)
-        sinks = {"postgresql": topics.TO_POSTGRESQL, "nocodb": topics.TO_NOCODB}
-        counted = _one(cursor, "count_stores", sinks)
-        unaccounted = _one(cursor, "count_unaccounted", {})
+        counted = _one(cursor, "count_stores", names)
+        after = _unaccounted(cursor, names)
 
     def lag_of(stage: str) -> int:
         return sum(count for (topic, _), count in behind[stage].items() if topic != topics.FETCHES)
 
     chain = lag_of(topics.ADD_TIMESTAMP) + lag_of(topics.ADD_LABEL)
-    stores = {}
-    for store, sink in sinks.items():
-        waiting = chain + lag_of(sink)
-        lost = 0 if waiting else unaccounted[store]
-        stores[store] = (waiting, max(0, lost))
+    told = {}
+    for store in STORES:
+        waiting = chain + lag_of(names[store])
+        missing = 0 if waiting else len(before[store] & after[store])
+        told[store] = (counted[f"{store}_rejected"], waiting, missing)
     present = counted["nocodb_written"] if nocodb_count is None else nocodb_count
+    removed = max(counted["nocodb_removed"], counted["nocodb_written"] - present)
     account = Account(
         counted["fetched"],
-        counted["rejected"],
+        counted["open_rejected"],
         StoreAccount(
-            counted["postgresql"], counted["postgresql_repeats"], counted["postgresql_removed"], *stores["postgresql"]
+            counted["postgresql"], counted["postgresql_repeats"], counted["postgresql_removed"], *told["postgresql"]
         ),
-        StoreAccount(
-            present,
-            counted["nocodb_repeats"],
-            max(counted["nocodb_removed"], counted["nocodb_written"] - present),
-            *stores["nocodb"],
-        ),
+        StoreAccount(present, counted["nocodb_repeats"], removed, *told["nocodb"]),
     )
     return account, stages
+
+
+def _unaccounted(cursor: Cursor, names: Mapping[str, str]) -> dict[str, set[UUID]]:
+    """Who is nowhere in each store; at most NAMED people, for nobody reads more names."""
+    found = {}
+    for store in STORES:
+        cursor.execute(query(f"unaccounted_{store}"), {**names, "limit": NAMED})
+        found[store] = {uuid for (uuid,) in cursor}
+    return found
 
 
 def _one(cursor: Cursor, name: str, values: Mapping[str, Any]) -> dict[str, int]:

@@ -19,14 +19,16 @@ from typing import Any, NamedTuple
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.structs import OffsetAndMetadata
 
 from pipeline import topics
-from pipeline.errors import Fenced, OffsetsDisagree, PassingFault, PipelineError
+from pipeline.errors import Fenced, OffsetsDisagree, PassingFault, PipelineError, SettingsError
 from pipeline.log import event
 from pipeline.records import Incoming, Outgoing, Place, Publisher
 from pipeline.settings import Settings
+from pipeline.topics import Topic
+from pipeline.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,8 @@ class Reader:
         self._position_of = position_of
         self._assignments = _Assignments()
         self.counts: dict[Partition, Count] = {}
+        # The group's metadata as of the last poll, for the Writer to fence stale members with.
+        self.metadata: Any = None
         with _passing():
             self._consumer = KafkaConsumer(
                 **_client(settings, group),
@@ -139,6 +143,9 @@ class Reader:
                 self._assignments.fresh.clear()
                 # What came from a partition before it was placed is read again from the right place.
                 polled = {partition: batch for partition, batch in polled.items() if partition not in fresh}
+            # As of now, while the partitions are surely ours: a process that is frozen from here to its commit comes
+            # back with the member's old generation, and the broker fences it.
+            self.metadata = self._consumer.group_metadata()
         return [
             Incoming(
                 Place(record.topic, record.partition, record.offset),
@@ -191,11 +198,6 @@ class Reader:
                 )
             self._consumer.seek(one, offset)
         event(logger, logging.INFO, "partitions assigned", partitions=len(self._consumer.assignment()))
-
-    @property
-    def metadata(self) -> Any:
-        """The group's metadata, for the Writer to fence stale members with."""
-        return self._consumer.group_metadata()
 
     def close(self) -> None:
         """Leave the group, within some seconds; never raises, for what was not committed is simply read again."""
@@ -258,6 +260,9 @@ class Writer:
                     headers=list(record.headers),
                 )
             if positions:
+                if group.generation_id < 0 or not group.member_id:
+                    # The broker would take such a commit from anybody.
+                    raise PassingFault("this process is no member of its group any more")
                 self._producer.send_offsets_to_transaction(
                     {
                         TopicPartition(*partition): OffsetAndMetadata(
@@ -276,8 +281,9 @@ class Writer:
 
 
 class _TransactionalPublisher:
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, watchdog: Watchdog) -> None:
         self._writer = writer
+        self._watchdog = watchdog
 
     def publish(self, records: Sequence[Outgoing]) -> None:
         for record in records:
@@ -290,7 +296,8 @@ class _TransactionalPublisher:
                     f"at most {limit} are taken",
                     hint="Nothing of this fetch was sent.",
                 )
-        self._writer.commit(records)
+        with self._watchdog.watching():
+            self._writer.commit(records)
 
 
 @contextmanager
@@ -301,7 +308,13 @@ def slot(directory: Path, stage: str) -> Iterator[int]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     for number in range(1000):
-        handle = os.open(directory / f"{stage}.{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = directory / f"{stage}.{number}.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError as error:
+            raise PipelineError(
+                f"the lock {path} cannot be opened", detail=str(error), hint="It belongs to another user: remove it."
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -321,7 +334,7 @@ def publisher(settings: Settings, stage: str) -> Iterator[Publisher]:
     with slot(settings.run / "slots", stage) as number:
         writer = Writer(settings, f"{stage}-{number}")
         try:
-            yield _TransactionalPublisher(writer)
+            yield _TransactionalPublisher(writer, Watchdog(settings.watchdog_seconds))
         finally:
             writer.close()
 
@@ -337,7 +350,11 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create the topics that are missing; the names of those. Existing ones keep their data; their retention is set."""
+    """Create the topics that are missing; the names of those.
+
+    Existing ones keep their data, and get the retention and the number of partitions of the settings. Raises
+    SettingsError when there are more partitions than KAFKA_PARTITIONS: they cannot become fewer.
+    """
     retention = {"retention.ms": str(settings.kafka_retention_hours * 3_600_000), "retention.bytes": "-1"}
     with _admin(settings) as admin:
         there = set(admin.list_topics())
@@ -355,7 +372,30 @@ def create_topics(settings: Settings) -> list[str]:
                 ]
             )
             admin.wait_for_topics([topic.name for topic in missing])
+        existing = [topic for topic in topics.ALL if topic.name in there]
+        _bring_up_to_date(admin, settings, existing, retention)
     return [topic.name for topic in missing]
+
+
+def _bring_up_to_date(
+    admin: KafkaAdminClient, settings: Settings, existing: Sequence[Topic], retention: dict[str, str]
+) -> None:
+    if not existing:
+        return
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, retention) for topic in existing])
+    numbers = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in existing])}
+    more = {}
+    for topic in existing:
+        wanted = topic.partitions or settings.kafka_partitions
+        if numbers[topic.name] > wanted:
+            raise SettingsError(
+                f"KAFKA_PARTITIONS is {wanted}; allowed: at least {numbers[topic.name]}",
+                detail=f"{topic.name} has {numbers[topic.name]} partitions, and partitions can only become more",
+            )
+        if numbers[topic.name] < wanted:
+            more[topic.name] = NewPartitions(wanted)
+    if more:
+        admin.create_partitions(more)
 
 
 def ensure_topic(settings: Settings, name: str, config: Mapping[str, str], partitions: int = 6) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import feed, log, topics
+from pipeline import entry, feed, log, topics
 from pipeline.errors import PipelineError, UsageError
 from pipeline.feed_plan import by_hand
 from pipeline.settings import Settings, load
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check(asked)
         settings = load()
+        entry.become_owner(settings)
         log.start(feed.STAGE, level=settings.log_level)
         _run(asked, settings)
     except PipelineError as error:

@@ -15,7 +15,7 @@ from pipeline import person, topics
 from pipeline.broker import Partition, TopicIdentity
 from pipeline.database.connection import passing
 from pipeline.database.queries import query
-from pipeline.database.sinks import Offsets, Outcome, Repeat, text, uuids_of
+from pipeline.database.sinks import Offsets, Outcome, Repeat, uuids_of, word
 from pipeline.errors import Rejected
 from pipeline.nocodb import UserRow, Users
 from pipeline.person import LabelledPerson
@@ -58,7 +58,7 @@ class NocodbSink:
             if uuid in known or uuid in new:
                 repeats.append(Repeat(record, uuid))
             else:
-                new[uuid] = (record, UserRow(one, text(record.fetch_id), text(record.source)))
+                new[uuid] = (record, UserRow(one, word(record.fetch_id), word(record.source)))
         for refused, why in self._users.insert([row for _, row in new.values()]):
             record, _ = new.pop(refused.person.login.uuid)
             rejected.append((record, why))

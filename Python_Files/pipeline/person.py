@@ -150,7 +150,16 @@ def decode(value: bytes | None, kind: type[P]) -> P:
         raise Rejected("not_json", str(error)) from None
     except RecursionError:
         raise Rejected("too_deep", "the record is nested too deeply to be read") from None
+    for name in ("dob", "registered", "fetched_at"):
+        told = getattr(person, name, None)
+        _check_moment(name, told.date if isinstance(told, Occasion) else told)
     return person
+
+
+def _check_moment(name: str, told: datetime | None) -> None:
+    """A moment at either end of the calendar can be told in its own time zone, and yet be none in UTC."""
+    if told is not None and not 2 <= told.year <= 9998:
+        raise Rejected("wrong_shape", f"{name} is in the year {told.year}; the stores hold the years 2 to 9998")
 
 
 def with_field(value: bytes, name: str, content: str) -> bytes:

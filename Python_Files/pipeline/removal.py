@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from psycopg2.extras import execute_values
+from uuid import UUID
 
 from pipeline.database.connection import session
 from pipeline.database.queries import query
@@ -14,35 +14,36 @@ PIECE = 1000
 
 
 def remove_source(settings: Settings, source: str, why: str = "removed by Reset.sh") -> dict[str, int]:
-    """Remove everybody of ``source`` who is stored; how many from each store. Can be interrupted and called again.
+    """Remove everybody of ``source``; how many rows went from each store.
 
-    NocoDB first: somebody who is gone there but not noted yet is noted by the next call. Raises PassingFault.
+    They are noted as removed first, in both stores: who is still on the way is not stored any more. So it can be
+    interrupted at any point and called again. Raises PassingFault.
     """
+    with session(settings, name="removal") as cursor:
+        cursor.execute(query("note_source_removed"), {"source": source, "why": why})
     users = Users(settings)
     try:
-        return {
-            "nocodb": _remove(settings, source, why, "nocodb", users),
-            "postgresql": _remove(settings, source, why, "postgresql", None),
-        }
+        # NocoDB first: with it away, nothing is deleted anywhere.
+        before = users.count()
+        _delete(settings, source, "nocodb", users)
+        return {"nocodb": before - users.count(), "postgresql": _delete(settings, source, "postgresql", None)}
     finally:
         users.close()
 
 
-def _remove(settings: Settings, source: str, why: str, store: str, users: Users | None) -> int:
-    removed = 0
+def _delete(settings: Settings, source: str, store: str, users: Users | None) -> int:
+    deleted, after = 0, UUID(int=0)
     while True:
         with session(settings, name="removal") as cursor:
             cursor.execute(
-                query("written_of_source" if users else "users_of_source"), {"source": source, "limit": PIECE}
+                query("removed_of_source"), {"store": store, "source": source, "after": after, "limit": PIECE}
             )
-            piece = cursor.fetchall()
-            if not piece:
-                return removed
-            uuids = [uuid for uuid, _, _ in piece]
+            uuids = [uuid for (uuid,) in cursor]
+            if not uuids:
+                return deleted
             if users:
                 users.delete(uuids)
             else:
                 cursor.execute(query("delete_users"), {"uuids": uuids})
-            noted = [(uuid, store, fetch_id, its_source, why) for uuid, fetch_id, its_source in piece]
-            execute_values(cursor, query("note_removed"), noted, page_size=PIECE)
-        removed += len(piece)
+                deleted += cursor.rowcount
+            after = uuids[-1]

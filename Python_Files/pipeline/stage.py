@@ -8,10 +8,8 @@ it works again. Nothing of a batch is kept in memory across that.
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,21 +23,20 @@ from pipeline.log import event
 from pipeline.records import Headers, Incoming, Outgoing
 from pipeline.settings import Settings
 from pipeline.steps import Step
+from pipeline.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 30.0
 """Seconds between two tries at most."""
 
-HUNG_EXIT_CODE = 75
-"""How a process ends whose watchdog found it hanging (EX_TEMPFAIL of sysexits.h: try again)."""
-
 
 class Stopping:
     """Set by SIGTERM or SIGINT: the batch at hand is finished, then the stage ends."""
 
+    # No threading.Event: a signal handler that sets one can meet its lock held by the very thread that it interrupted.
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._stop_now = False
 
     def listen(self) -> None:
         """Take the two signals; only the main thread may call this."""
@@ -47,48 +44,20 @@ class Stopping:
         signal.signal(signal.SIGINT, self._stop)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._event.set()
+        self._stop_now = True
 
     def stop(self) -> None:
-        self._event.set()
+        self._stop_now = True
 
     def wait(self, seconds: float) -> bool:
         """Wait; True as soon as the stage is to end."""
-        return self._event.wait(seconds)
+        until = time.monotonic() + seconds
+        while not self._stop_now and (left := until - time.monotonic()) > 0:
+            time.sleep(min(0.1, left))
+        return self._stop_now
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
-
-
-class Watchdog:
-    """Ends the process when no ``beat`` came for ``seconds``.
-
-    The Kafka client's commit has no time-out of its own: with the broker gone in the wrong moment it waits for ever.
-    The supervisor starts the stage again, and what was not committed is read again.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._last = time.monotonic()
-
-    def beat(self) -> None:
-        self._last = time.monotonic()
-
-    def start(self) -> None:
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
-
-    def _watch(self) -> None:
-        # A machine that slept, or a process that was frozen, finds the time gone at once although nothing hangs: only
-        # time that this thread saw pass counts.
-        seen, waited, last = time.monotonic(), 0.0, self._last
-        while True:
-            time.sleep(1.0)
-            now = time.monotonic()
-            waited = 0.0 if self._last != last else waited + min(now - seen, 2.0)
-            seen, last = now, self._last
-            if waited > self._seconds:
-                event(logger, logging.CRITICAL, "hanging, ends to be started again", seconds=self._seconds)
-                os._exit(HUNG_EXIT_CODE)
+        return self._stop_now
 
 
 class Faults:
@@ -125,7 +94,7 @@ class Work(Protocol):
 def run(make: Callable[[], Work], settings: Settings, stopping: Stopping) -> None:
     """Work until ``stopping``. Passing faults only pause it; Fenced and OffsetsDisagree are raised and end it."""
     watchdog = Watchdog(settings.watchdog_seconds)
-    watchdog.start()
+    watchdog.arm()
     faults = Faults()
     while not stopping:
         work: Work | None = None

@@ -204,7 +204,7 @@ def show(status: Status, console: Console) -> None:
                 name,
                 *(
                     f"{number:,}"
-                    for number in (told.fetched, one.stored, one.repeats, one.removed, told.rejected, one.on_the_way)
+                    for number in (told.fetched, one.stored, one.repeats, one.removed, one.rejected, one.on_the_way)
                 ),
                 f"[red]{one.missing:,}[/]" if one.missing else "0",
             )

@@ -12,6 +12,9 @@ from faker import Faker
 from pipeline.errors import Rejected
 from pipeline.person import Person, TimestampedPerson, decode, with_field
 
+LATEST_MS = 253_370_764_799_999
+"""The end of the year 9998: later moments are none in every time zone, so no store takes them."""
+
 Step = Callable[[bytes | None, int], bytes]
 """``(value, timestamp in ms of the record) -> the new value``; raises Rejected when the record can never succeed."""
 
@@ -46,8 +49,8 @@ OTHER_LOCALE = "en_US"
 def add_timestamp(value: bytes | None, timestamp_ms: int) -> bytes:
     """Add ``fetched_at``: the moment the response arrived, which is the record's own timestamp."""
     decode(value, Person)
-    if not 0 <= timestamp_ms <= 253_402_300_799_999:  # the years 1970 to 9999, which both stores can hold
-        raise Rejected("wrong_timestamp", f"the record's timestamp is {timestamp_ms} ms, before 1970 or after 9999")
+    if not 0 <= timestamp_ms <= LATEST_MS:
+        raise Rejected("wrong_timestamp", f"the record's timestamp is {timestamp_ms} ms, before 1970 or after 9998")
     moment = datetime.fromtimestamp(timestamp_ms // 1000, UTC).replace(microsecond=timestamp_ms % 1000 * 1000)
     return with_field(value or b"", "fetched_at", moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 

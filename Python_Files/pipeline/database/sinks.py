@@ -77,7 +77,7 @@ class Offsets:
                 query("note_repeats"),
                 [
                     (self.sink, self.topics[r.record.place.topic], r.record.place.partition, r.record.place.offset,
-                     r.uuid, text(r.record.fetch_id))
+                     r.uuid, word(r.record.fetch_id))
                     for r in outcome.repeats
                 ],
             )  # fmt: skip
@@ -139,9 +139,14 @@ class Offsets:
             return
 
 
-def text(value: str) -> str:
-    """Text as PostgreSQL can hold it: without U+0000, which nothing but a forged header has."""
-    return value.replace("\0", "\\u0000")
+def text(value: str, most: int | None = None) -> str:
+    """Text as PostgreSQL can hold it, without U+0000, which only a forged header has; cut to ``most`` letters."""
+    return value.replace("\0", "\\u0000")[:most]
+
+
+def word(value: str) -> str:
+    """A header that is stored in an indexed column: an index takes some 2,700 bytes, a true one has far fewer."""
+    return text(value, 200)
 
 
 def moment(timestamp_ms: int | None) -> datetime | None:
@@ -180,21 +185,19 @@ def rejected_row(
     number = _number(record.header(topics.ORIGIN_TIMESTAMP))
     value = record.value
     return {
-        "stage": text(stage) or "unknown",
-        "reason": text(reason) or "unknown",
+        "stage": word(stage) or "unknown",
+        "reason": word(reason) or "unknown",
         "message": text(message),
         "topic": place.topic if place else text(record.header(topics.ORIGIN_TOPIC)),
-        "partition": place.partition if place else _number(record.header(topics.ORIGIN_PARTITION)),
+        "partition": place.partition if place else _number(record.header(topics.ORIGIN_PARTITION), 2**31 - 1),
         "offset": place.offset if place else _number(record.header(topics.ORIGIN_OFFSET)),
-        "fetch_id": text(record.fetch_id),
-        "source": text(record.source),
+        "fetch_id": word(record.fetch_id),
+        "source": word(record.source),
         "uuid": _uuid(record.key),
         "value_text": None if value is None else _shown(value),
         "value": value,
         "key": record.key,
-        "headers": json.dumps([[key, (content or b"").decode("latin-1")] for key, content in record.headers]).replace(
-            "\\u0000", "\\\\u0000"
-        ),
+        "headers": json.dumps([[text(name), text((told or b"").decode("latin-1"))] for name, told in record.headers]),
         "fetched_at": moment(record.timestamp_ms if place else number),
         "rejected_at": rejected_at,
         "source_topic": source_topic,
@@ -203,8 +206,11 @@ def rejected_row(
     }  # fmt: skip
 
 
-def _number(digits: str) -> int | None:
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+def _number(digits: str, most: int = 2**53) -> int | None:
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        return None
+    number = int(digits)
+    return number if number <= most else None
 
 
 def uuids_of(cursor: Cursor, name: str, uuids: Iterable[UUID]) -> set[UUID]:

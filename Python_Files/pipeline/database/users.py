@@ -16,7 +16,7 @@ from pipeline import person, topics
 from pipeline.broker import Partition, TopicIdentity
 from pipeline.database.connection import Cursor, RefusedForGood, passing
 from pipeline.database.queries import query
-from pipeline.database.sinks import Offsets, Outcome, Repeat, moment, rejected_row, text
+from pipeline.database.sinks import Offsets, Outcome, Repeat, moment, rejected_row, word
 from pipeline.errors import Rejected
 from pipeline.log import event
 from pipeline.person import LabelledPerson
@@ -67,7 +67,7 @@ def row(record: Incoming, one: LabelledPerson, further: dict[str, Any], topic: i
         one.email, one.login.username, one.dob.date.isoformat(), one.registered.date.isoformat(),
         one.phone, one.cell, one.id.name, one.id.value,
         one.picture.large, one.picture.medium, one.picture.thumbnail, one.nat, one.company,
-        one.fetched_at.isoformat(), text(record.fetch_id), text(record.source),
+        one.fetched_at.isoformat(), word(record.fetch_id), word(record.source),
         msgspec.json.encode(further).decode() if further else None,
         topic, record.place.partition, record.place.offset,
     )  # fmt: skip

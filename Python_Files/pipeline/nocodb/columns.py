@@ -37,7 +37,7 @@ class Column(NamedTuple):
 
 
 def moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S+00:00")
+    return at.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
 
 
 def _options(*titles: str) -> dict[str, Any]:

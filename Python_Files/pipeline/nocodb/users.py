@@ -105,13 +105,22 @@ class Users:
         """Write the people who are not there yet; the ones whom NocoDB refuses for good, each with its reason.
 
         Whatever an earlier try left is found and not written twice: uuids are looked up first, the column is unique,
-        and a batch is written whole or not at all.
+        and a batch is written whole or not at all. When not one of several people is taken, it is the table that was
+        changed (a column that must be filled, another type): a person can mend that, so it is a PassingFault.
         """
         refused: list[tuple[UserRow, Rejected]] = []
         for start in range(0, len(rows), ROWS):
             piece = rows[start : start + ROWS]
             there = self.present([row.person.login.uuid for row in piece])
-            refused += self._write([row for row in piece if row.person.login.uuid not in there])
+            missing = [row for row in piece if row.person.login.uuid not in there]
+            these = self._write(missing)
+            if len(these) == len(missing) > 1:
+                raise PassingFault(
+                    f"NocoDB's table {USERS} takes nobody",
+                    detail=these[0][1].message,
+                    hint="Undo what was changed in the table's columns; the people wait in Kafka meanwhile.",
+                )
+            refused += these
         return refused
 
     def _write(self, rows: Sequence[UserRow]) -> list[tuple[UserRow, Rejected]]:
@@ -134,8 +143,9 @@ class Users:
         return []
 
     def count(self) -> int:
-        """How many rows the table has."""
-        return int(self._call("GET", f"{self._records}/count")["count"])
+        """How many people the table has; rows that somebody made by hand, without a uuid, are none."""
+        self._ready()
+        return int(self._call("GET", f"{self._records}/count", params={"where": f"({self._uuid},notblank)"})["count"])
 
     def uuids(self) -> Iterator[UUID]:
         """Everybody in the table, page by page in the order of NocoDB's own ids. Rows without a uuid are left out."""

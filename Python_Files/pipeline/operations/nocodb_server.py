@@ -35,6 +35,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "NC_DISABLE_SUPPORT_CHAT": "true",
         "NC_DISABLE_PRODUCT_FEED": "true",
         "NC_DISABLE_ONBOARDING_FLOW": "true",
+        # A portrait's file is kept when the last row that shows it goes: the next person with it needs it again.
+        "NC_ATTACHMENT_RETENTION_DAYS": "0",
+        # Its audit would write a row of its own for each person, at three times the cost of the person's row alone.
+        "NC_DISABLE_AUDIT": "true",
     }
 
 

@@ -28,8 +28,9 @@ LOWER = {
     "records.py": {"topics"},
     "person.py": {"errors"},
     "steps.py": {"errors", "person"},
-    "broker.py": {"errors", "settings", "log", "topics", "records"},
-    "stage.py": {"errors", "settings", "log", "topics", "records", "steps", "broker"},
+    "watchdog.py": {"log"},
+    "broker.py": {"errors", "settings", "log", "topics", "records", "watchdog"},
+    "stage.py": {"errors", "settings", "log", "topics", "records", "steps", "broker", "watchdog"},
 }
 
 

@@ -62,6 +62,8 @@ def test_postcodes_are_taken_as_they_are() -> None:
         (changed("nat", "USA"), "wrong_shape"),
         (changed("dob.date", "2023-02-30T00:00:00.000Z"), "wrong_shape"),  # an impossible date
         (changed("dob.date", "2023-02-20T00:00:00.000"), "wrong_shape"),  # a moment nowhere
+        (changed("registered.date", "0001-01-01T00:00:00+05:00"), "wrong_shape"),  # no moment of our calendar in UTC
+        (changed("registered.date", "9999-12-31T23:00:00-05:00"), "wrong_shape"),
         (changed("location.coordinates.latitude", "north"), "wrong_shape"),
         (changed("location.coordinates.latitude", "NaN"), "wrong_shape"),
         (changed("location.postcode", -1), "wrong_shape"),

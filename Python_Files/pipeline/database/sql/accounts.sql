@@ -4,26 +4,34 @@ SELECT
     (SELECT count(*) FROM pipeline.fetched_users) AS fetched,
     (SELECT count(*) FROM pipeline.users) AS postgresql,
     (SELECT count(*) FROM pipeline.nocodb_users) AS nocodb_written,
-    (SELECT count(*) FROM pipeline.rejected WHERE state = 'open') AS rejected,
+    (SELECT count(*) FROM pipeline.rejected WHERE state = 'open') AS open_rejected,
+    -- Of people who were in users.fetched: neither what the feed itself refused nor what the other store alone did.
+    (SELECT count(*) FROM pipeline.rejected
+     WHERE stage NOT IN (%(feed)s, %(nocodb)s) AND topic <> 'pipeline.fetches') AS postgresql_rejected,
+    (SELECT count(*) FROM pipeline.rejected
+     WHERE stage NOT IN (%(feed)s, %(postgresql)s) AND topic <> 'pipeline.fetches') AS nocodb_rejected,
     (SELECT count(*) FROM pipeline.repeats WHERE sink = %(postgresql)s) AS postgresql_repeats,
     (SELECT count(*) FROM pipeline.repeats WHERE sink = %(nocodb)s) AS nocodb_repeats,
     (SELECT count(*) FROM pipeline.removed WHERE store = 'postgresql') AS postgresql_removed,
     (SELECT count(*) FROM pipeline.removed WHERE store = 'nocodb') AS nocodb_removed
 
--- name: count_unaccounted
--- People whom a fetch brought and who are nowhere yet: not stored, not removed, not set aside. Compared by uuid.
-WITH nowhere AS (
-    SELECT f.uuid
-    FROM pipeline.fetched_users f
-    WHERE NOT EXISTS (SELECT FROM pipeline.rejected r WHERE r.uuid = f.uuid)
-)
-SELECT
-    (SELECT count(DISTINCT uuid) FROM nowhere n
-     WHERE NOT EXISTS (SELECT FROM pipeline.users u WHERE u.uuid = n.uuid)
-       AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = n.uuid AND r.store = 'postgresql')) AS postgresql,
-    (SELECT count(DISTINCT uuid) FROM nowhere n
-     WHERE NOT EXISTS (SELECT FROM pipeline.nocodb_users w WHERE w.uuid = n.uuid)
-       AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = n.uuid AND r.store = 'nocodb')) AS nocodb
+-- name: unaccounted_postgresql
+-- People whom a fetch brought and who are nowhere in PostgreSQL: not stored, not removed, not set aside. By uuid.
+SELECT DISTINCT f.uuid
+FROM pipeline.fetched_users f
+WHERE NOT EXISTS (SELECT FROM pipeline.users u WHERE u.uuid = f.uuid)
+  AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = f.uuid AND r.store = 'postgresql')
+  AND NOT EXISTS (SELECT FROM pipeline.rejected r WHERE r.uuid = f.uuid AND r.stage NOT IN (%(feed)s, %(nocodb)s))
+LIMIT %(limit)s
+
+-- name: unaccounted_nocodb
+-- The same for NocoDB.
+SELECT DISTINCT f.uuid
+FROM pipeline.fetched_users f
+WHERE NOT EXISTS (SELECT FROM pipeline.nocodb_users w WHERE w.uuid = f.uuid)
+  AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = f.uuid AND r.store = 'nocodb')
+  AND NOT EXISTS (SELECT FROM pipeline.rejected r WHERE r.uuid = f.uuid AND r.stage NOT IN (%(feed)s, %(postgresql)s))
+LIMIT %(limit)s
 
 -- name: read_progress
 -- Where a sink goes on, and what it made of what it read, per partition of the topics as they are now.
@@ -43,28 +51,34 @@ SELECT
 -- Whether anybody was ever stored.
 SELECT EXISTS (SELECT FROM pipeline.users)
 
--- name: users_of_source
--- A piece of the people of one source, to remove.
-SELECT uuid, fetch_id, source
-FROM pipeline.users
-WHERE source = %(source)s
-ORDER BY uuid
-LIMIT %(limit)s
-
--- name: written_of_source
--- A piece of the people of one source that are in NocoDB and not noted as removed.
-SELECT uuid, fetch_id, source
-FROM pipeline.nocodb_users w
-WHERE source = %(source)s
-  AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb')
-ORDER BY uuid
-LIMIT %(limit)s
-
--- name: note_removed
--- People who were removed from a store on purpose.
+-- name: note_source_removed
+-- Everybody of one source, wherever they are by now, is removed from both stores on purpose. Noted first, so that who is
+-- still on the way does not arrive afterwards.
 INSERT INTO pipeline.removed (uuid, store, fetch_id, source, why)
-VALUES %s
+SELECT DISTINCT ON (everybody.uuid, store.name) everybody.uuid, store.name, everybody.fetch_id, %(source)s, %(why)s
+FROM (
+    SELECT uuid, fetch_id FROM pipeline.users WHERE source = %(source)s
+    UNION ALL
+    SELECT uuid, fetch_id FROM pipeline.nocodb_users WHERE source = %(source)s
+    UNION ALL
+    SELECT f.uuid, r.fetch_id
+    FROM pipeline.fetched_users f
+    JOIN pipeline.fetches r USING (source_topic, source_partition, source_offset)
+    WHERE r.source = %(source)s
+      -- Somebody whom another source brought first is that one's.
+      AND NOT EXISTS (SELECT FROM pipeline.users u WHERE u.uuid = f.uuid AND u.source <> %(source)s)
+) AS everybody
+CROSS JOIN (VALUES ('postgresql'), ('nocodb')) AS store (name)
+ORDER BY everybody.uuid, store.name, everybody.fetch_id
 ON CONFLICT DO NOTHING
+
+-- name: removed_of_source
+-- A piece of those who were removed from a store, in the order of their uuids.
+SELECT uuid
+FROM pipeline.removed
+WHERE store = %(store)s AND source = %(source)s AND uuid > %(after)s
+ORDER BY uuid
+LIMIT %(limit)s
 
 -- name: delete_users
 -- Remove people from the table.
