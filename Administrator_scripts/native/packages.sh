@@ -137,14 +137,13 @@ create_service_user() {
 
 # check_machine CACHE_DIR: memory, and the disk's room for what is not installed yet.
 check_machine() {
-    local memory_mb free_mb directory needed=0
+    local memory_mb free_mb directory needed=1000
     memory_mb="$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)"
     # What runs already has its memory.
     if ((memory_mb < 3000)) && [[ ! -S "$(setting DATA_DIR Database/Data)/run/supervisor.sock" ]]; then
         fail "there is too little memory" "$memory_mb MiB are available; Kafka, NocoDB and PostgreSQL need about 3000" \
             "End other programs, or give the machine more memory."
     fi
-    needed=1000
     [[ -d "$(nocodb_directory "$1")" ]] || needed=6000
     for directory in "$ROOT" "$1"; do
         while [[ ! -d "$directory" ]]; do directory="$(dirname "$directory")"; done

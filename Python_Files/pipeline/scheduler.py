@@ -2,7 +2,7 @@
 
 It is one thread: it looks four times a second at the clock and at its children. A job that is still running when it is
 due again is skipped; minutes that went by unseen (a suspended or overloaded machine) are told as missed. SIGTERM ends
-it: running jobs get ten seconds to finish, then SIGTERM, then SIGKILL, so that all is over within twenty.
+it: running jobs get eight seconds to finish, then SIGTERM, then SIGKILL, so that all is over within thirteen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pipeline import crontab, log
+from pipeline import crontab, log, room
 from pipeline.crontab import Job
 from pipeline.errors import PipelineError, UsageError
 from pipeline.settings import ROOT, load
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 CRONTAB = ROOT / "Administrator_scripts" / "crontab"
 LOOK_SECONDS = 0.25
 LATE_SECONDS = 60  # a run this late is not made up for; it was missed
-FINISH_SECONDS = 10
-TERM_SECONDS = 8
+FINISH_SECONDS = 8
+TERM_SECONDS = 3
 LINE_BYTES = 4000
 
 Clock = Callable[[], float]
@@ -110,6 +110,8 @@ class Scheduler:
         self._running: dict[int, Run] = {}
         self._due: dict[int, datetime] = {}
         self.ending = threading.Event()
+        # What else is to be looked at once a minute.
+        self.each_minute: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Start the jobs for the start; the others wait for their next time."""
@@ -146,13 +148,17 @@ class Scheduler:
     def run(self) -> None:
         """Work until ``ending`` is set, then end the jobs and return."""
         self.begin()
+        minute = 0
         while not self.ending.wait(LOOK_SECONDS):
             self.look()
+            if (now := int(time.monotonic() // 60)) != minute:
+                minute = now
+                self.each_minute()
         self.end()
 
     def end(self, finish: float = FINISH_SECONDS, term: float = TERM_SECONDS) -> None:
         """Wait for the running jobs; after ``finish`` seconds SIGTERM, ``term`` seconds later SIGKILL."""
-        for number, patience in ((None, finish), (signal.SIGTERM, term), (signal.SIGKILL, 2.0)):
+        for number, patience in ((None, finish), (signal.SIGTERM, term), (signal.SIGKILL, 1.0)):
             for run in self._running.values():
                 if number is not None:
                     log.event(logger, logging.WARNING, "job is told to end", job=run.job.name, signal=number.name)
@@ -212,11 +218,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = crontab.read(asked.crontab)
         if asked.only is not None:
             jobs = only(jobs, asked.only)
-        log.start("scheduler", level=load().log_level)
+        settings = load()
+        log.start("scheduler", level=settings.log_level)
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code
     scheduler = Scheduler(jobs)
+    scheduler.each_minute = room.Watch(settings).look
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.ending.set())
     log.event(logger, logging.INFO, "scheduler begins", jobs=len(jobs), python=sys.executable)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import account, broker, settings
+from pipeline import account, broker, room, settings
 from pipeline.account import Account, StageProgress
 from pipeline.database import connection
 from pipeline.errors import PassingFault, PipelineError, UsageError
@@ -120,14 +119,9 @@ def _joined(processes: list[Service], answers: list[Service]) -> list[Service]:
 
 def _warnings(settings: Settings, told: Account | None) -> list[str]:
     warnings = []
-    try:
-        free_mb = shutil.disk_usage(settings.data).free // 2**20
-        if free_mb < settings.disk_warn_mb:
-            warnings.append(
-                f"the disk of {settings.data} has only {free_mb} MiB left (DISK_WARN_MB={settings.disk_warn_mb})"
-            )
-    except OSError as error:
-        warnings.append(f"{settings.data} cannot be looked at: {error}")
+    short = room.warning(settings)
+    if short:
+        warnings.append(short)
     if told and (told.postgresql.missing or told.nocodb.missing):
         warnings.append(f"people are missing: {told.postgresql.missing} in PostgreSQL, {told.nocodb.missing} in NocoDB")
     if (settings.run / "stand-in-until-reachable").exists():

@@ -111,7 +111,7 @@ def pgbackrest_conf(settings: Settings) -> str:
     }
     lines = ["# Generated from .env at every start.", "[global]"]
     lines += [f"{name}={value}" for name, value in values.items()]
-    # Only sending is asynchronous: when it reads, a restored copy beside the original would share the queue and its lock.
+    # Only sending is asynchronous: when reading, a restored copy beside the original would share queue and lock.
     lines += ["", "[global:archive-push]", "archive-async=y"]
     lines += ["", f"[{STANZA}]"]
     lines += [f"{name}={value}" for name, value in cluster.items()]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 
-from pipeline import broker, feed, status, topics
+from pipeline import broker, feed, room, status, topics
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.operations import applied, parts, places, readiness, servers, supervision
@@ -60,6 +60,9 @@ def _missing(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) 
 
 
 def _choose_feed(settings: Settings, offline: bool) -> None:
+    short = room.warning(settings)
+    if short:
+        warn(short)
     switch = feed.offline_file(settings)
     if offline:
         switch.touch(mode=0o600)
