@@ -58,11 +58,7 @@ def _passing() -> Iterator[None]:
     """Tell Kafka's errors apart: who lost its work to another is fenced; all else may succeed later."""
     try:
         yield
-    except (
-        kafka_errors.ProducerFencedError,
-        kafka_errors.InvalidProducerEpochError,
-        kafka_errors.TransactionCoordinatorFencedError,
-    ) as error:
+    except kafka_errors.ProducerFencedError as error:
         raise Fenced("another process has this transactional id now", detail=str(error)) from error
     except kafka_errors.KafkaError as error:
         raise PassingFault("Kafka could not do it now", detail=f"{type(error).__name__}: {error}") from error
@@ -235,6 +231,7 @@ class Writer:
             )
             try:
                 self._producer.init_transactions()
+                self._begun = self._epoch()
             except BaseException:
                 self.close()
                 raise
@@ -251,7 +248,7 @@ class Writer:
         """
         with _passing():
             self._producer.begin_transaction()
-            for record in records:
+            sent = [
                 self._producer.send(
                     record.topic,
                     key=record.key,
@@ -259,6 +256,14 @@ class Writer:
                     timestamp_ms=record.timestamp_ms,
                     headers=list(record.headers),
                 )
+                for record in records
+            ]
+            # A record that could not be sent is told by its own future alone: the client goes on without it, and would
+            # commit the offsets of records that are nowhere.
+            self._producer.flush()
+            for one in sent:
+                if not one.succeeded():
+                    raise one.exception or kafka_errors.KafkaTimeoutError("a record was neither sent nor refused")
             if positions:
                 if group.generation_id < 0 or not group.member_id:
                     # The broker would take such a commit from anybody.
@@ -272,7 +277,21 @@ class Writer:
                     },
                     group,
                 )
+            self._check_epoch()
             self._producer.commit_transaction()
+            self._check_epoch()
+
+    def _epoch(self) -> object:
+        return self._producer._transaction_manager.producer_id_and_epoch
+
+    def _check_epoch(self) -> None:
+        """Raises PassingFault when the client has taken a new epoch on its own.
+
+        After some faults it does (KIP-360), although the broker has then rolled back what was sent under the old one:
+        what is committed under the new epoch is a part of the batch at best. A Writer has one epoch in its life.
+        """
+        if self._epoch() != self._begun:
+            raise PassingFault("the transaction was rolled back by the broker", detail="it was open for too long")
 
     def close(self) -> None:
         """Let go of the connection within two seconds. The broker, or the next Writer, ends what is open."""

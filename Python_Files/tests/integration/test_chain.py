@@ -15,7 +15,7 @@ import pytest
 
 from conftest import DATA, Instance, until
 from pipeline import broker, topics
-from pipeline.operations.supervision import Supervisor
+from pipeline.operations.supervision import Process, Supervisor
 from pipeline.records import Outgoing
 
 pytestmark = pytest.mark.integration
@@ -215,6 +215,39 @@ def test_every_stage_killed_in_the_middle_of_its_work_loses_nothing_and_doubles_
     # The primary key forbids it in PostgreSQL; a record processed twice would show as a repeat.
     twice = stack.rows("SELECT count(*) FROM pipeline.repeats WHERE uuid = ANY (%s)", ([UUID(one) for one in fetched],))
     assert twice == [(0,)]
+
+
+def test_kafka_gone_for_longer_than_a_transaction_may_last_loses_nothing(stack: Instance) -> None:
+    """The broker then rolls the batch at hand back by itself, and the client must notice."""
+    supervisor = Supervisor(stack.settings)
+
+    def process(part: str) -> Process | None:
+        mine = (one for one in supervisor.processes() if one.part == part and one.state == "RUNNING")
+        return next(mine, None)
+
+    first = until(lambda: process(topics.ADD_TIMESTAMP), "the first stage runs")
+    supervisor.stop(first.part, first.name)
+    until(lambda: process(topics.ADD_TIMESTAMP) is None, "the first stage has ended")
+
+    def taken() -> int:
+        return sum(one.taken.processed for one in broker.group_positions(stack.settings, topics.ADD_TIMESTAMP).values())
+
+    before = taken()
+    known = stack.in_postgresql()
+    stack.feed("--offline", "--results", "6000")
+    supervisor.start(first.part, first.name)
+    until(lambda: taken() > before, "the first stage is in the middle of its work")
+    kafka = until(lambda: process("kafka"), "Kafka runs")
+    os.kill(kafka.pid, signal.SIGKILL)
+    supervisor.stop("kafka", "kafka")
+    # The condition is time itself: the transaction's time-out passes while nobody is there to be told.
+    time.sleep(broker.TRANSACTION_TIMEOUT_MS / 1000 + 3)
+    supervisor.start("kafka", "kafka")
+    until(lambda: broker.ready(stack.settings) is None, "Kafka answers again", 120)
+    until(lambda: len(stack.in_postgresql() - known) >= 6000, "all 6,000 people are in PostgreSQL", 240)
+    until(lambda: stack.in_nocodb() >= stack.in_postgresql(), "and in NocoDB", 240)
+    until(lambda: stack.status()["ready"], "everything is ready again")
+    assert stack.status()["totals"]["missing"] == 0
 
 
 def test_status_tells_equal_counts(stack: Instance) -> None:
