@@ -52,9 +52,9 @@ def _options(*titles: str) -> dict[str, Any]:
 
 COLUMNS = (
     Column(NAME, "SingleLineText", lambda r: f"{r.person.name.first} {r.person.name.last}", 190, {"pv": True}),
-    Column(PORTRAIT, "Attachment", lambda r: None, 90),
+    Column(PORTRAIT, "Attachment", lambda r: None, 110),
     Column("Company", "SingleLineText", lambda r: r.person.company, 230),
-    Column("Nationality", "SingleSelect", lambda r: r.person.nat, 110, _options(*NATIONALITIES)),
+    Column("Nationality", "SingleSelect", lambda r: r.person.nat, 130, _options(*NATIONALITIES)),
     Column("City", "SingleLineText", lambda r: r.person.location.city, 160),
     Column("Country", "SingleLineText", lambda r: r.person.location.country, 150),
     Column("E-mail", "Email", lambda r: r.person.email, 260),
