@@ -120,6 +120,7 @@ def command(settings: Settings, programs: Installed) -> list[str]:
         f"-Xmx{settings.kafka_heap_mb}m",
         # A broker without memory is of no use: it ends, and the supervisor starts it again.
         "-XX:+ExitOnOutOfMemoryError",
+        f"-XX:ErrorFile={settings.logs}/kafka-crash-%p.log",
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={directory(settings) / 'log4j2.properties'}",
         *("-cp", f"{programs.kafka}/libs/*"),

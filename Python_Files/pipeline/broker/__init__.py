@@ -1,0 +1,42 @@
+"""Kafka as the pipeline uses it. This package is the only place that imports the Kafka client.
+
+Three ends: a Reader (a member of a consumer group that reads what is committed), a Writer (one transaction after
+another under a transactional.id that stays the same over restarts), and the questions that an administrator asks.
+
+Sources: Kafka's documentation of transactions (KIP-98) and of fencing by group metadata (KIP-447).
+"""
+
+from pipeline.broker.administration import (
+    TopicIdentity,
+    create_topics,
+    ensure_topic,
+    group_positions,
+    group_ready,
+    identities,
+    ready,
+)
+from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition, Position
+from pipeline.broker.looking import ends, lag, tail
+from pipeline.broker.reader import Reader
+from pipeline.broker.writer import Writer, publisher, slot
+
+__all__ = [
+    "TRANSACTION_TIMEOUT_MS",
+    "Count",
+    "Partition",
+    "Position",
+    "Reader",
+    "TopicIdentity",
+    "Writer",
+    "create_topics",
+    "ends",
+    "ensure_topic",
+    "group_positions",
+    "group_ready",
+    "identities",
+    "lag",
+    "publisher",
+    "ready",
+    "slot",
+    "tail",
+]

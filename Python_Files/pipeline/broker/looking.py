@@ -1,0 +1,93 @@
+"""Looking into topics without being a member of any group: ends, lags in records, the last records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from pipeline.broker.connection import Partition, client, incoming, passing
+from pipeline.errors import PassingFault
+from pipeline.records import Incoming
+from pipeline.settings import Settings
+
+
+def _plain_consumer(settings: Settings) -> KafkaConsumer:
+    return KafkaConsumer(
+        **client(settings, "reader"),
+        group_id=None,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+
+
+def _read(consumer: KafkaConsumer, start: Mapping[TopicPartition, int], seconds: float) -> Iterator[Any]:
+    """Committed records from ``start`` on to the end as it is now; ends early, with what it has, after ``seconds``."""
+    end = consumer.end_offsets(list(start))
+    left = {one for one in start if start[one] < end[one]}
+    consumer.assign(list(left))
+    for one in left:
+        consumer.seek(one, start[one])
+    deadline = time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        for batch in consumer.poll(timeout_ms=200).values():
+            yield from batch
+        for one in list(left):
+            # The position passes transaction markers too, which are no records.
+            if consumer.position(one) >= end[one]:
+                left.discard(one)
+
+
+def ends(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """The end of what is committed in each partition, as an offset."""
+    with passing():
+        consumer = _plain_consumer(settings)
+        try:
+            end = consumer.end_offsets([TopicPartition(*one) for one in partitions])
+            return {(one.topic, one.partition): offset for one, offset in end.items()}
+        finally:
+            consumer.close(autocommit=False)
+
+
+def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float = 5.0) -> dict[Partition, int]:
+    """Records between each position and the end of its partition: records, for offsets also count markers.
+
+    They are counted by reading. What cannot be read within ``seconds`` counts by its offsets, which is an upper bound.
+    """
+    with passing():
+        consumer = _plain_consumer(settings)
+        try:
+            start = {TopicPartition(*one): offset for one, offset in positions.items()}
+            end = consumer.end_offsets(list(start))
+            begin = consumer.beginning_offsets(list(start))
+            start = {one: max(offset, begin[one]) for one, offset in start.items()}
+            counted = dict.fromkeys(positions, 0)
+            for record in _read(consumer, start, seconds):
+                counted[(record.topic, record.partition)] += 1
+            for one in start:
+                reached = consumer.position(one) if one in consumer.assignment() else end[one]
+                counted[(one.topic, one.partition)] += max(0, end[one] - reached)
+            return counted
+        finally:
+            consumer.close(autocommit=False)
+
+
+def tail(settings: Settings, topic: str, count: int, seconds: float = 10.0) -> list[Incoming]:
+    """The last ``count`` committed records of a topic, oldest first."""
+    with passing():
+        consumer = _plain_consumer(settings)
+        try:
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise PassingFault(f"Kafka has no topic {topic}", hint="Run ./Project_Initialize.sh again.")
+            ones = [TopicPartition(topic, number) for number in numbers]
+            begin, end = consumer.beginning_offsets(ones), consumer.end_offsets(ones)
+            # Two offsets a record, for each transaction of one record ends with a marker.
+            start = {one: max(begin[one], end[one] - 2 * count - 2) for one in ones}
+            records = [incoming(record) for record in _read(consumer, start, seconds)]
+            return sorted(records, key=lambda record: (record.timestamp_ms, record.place))[-count:]
+        finally:
+            consumer.close(autocommit=False)

@@ -1,0 +1,142 @@
+"""A member of a consumer group that reads what is committed, from places that are known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+
+from pipeline.broker.connection import SESSION_TIMEOUT_MS, Count, Partition, client, count_from, incoming, passing
+from pipeline.errors import OffsetsDisagree
+from pipeline.log import event
+from pipeline.records import Incoming
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes which partitions came; they are placed after the poll, outside the client's own callback."""
+
+    def __init__(self) -> None:
+        self.fresh: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.fresh.update(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.fresh.difference_update(revoked)
+
+
+class Reader:
+    """A member of the group ``group`` on ``names``, reading committed records only, in each partition's order.
+
+    ``position_of`` says where each newly assigned partition begins; without it the group's own offsets in Kafka do.
+    A batch has at most BATCH_RECORDS records, or ``most`` when that is less.
+    Raises PassingFault when Kafka cannot be reached, OffsetsDisagree when the place to begin is not in the topic.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        names: Sequence[str],
+        position_of: Callable[[Sequence[Partition]], Mapping[Partition, int]] | None = None,
+        most: int | None = None,
+    ) -> None:
+        self._position_of = position_of
+        self._assignments = _Assignments()
+        self.counts: dict[Partition, Count] = {}
+        # The group's metadata as of the last poll, for the Writer to fence stale members with.
+        self.metadata: Any = None
+        with passing():
+            self._consumer = KafkaConsumer(
+                **client(settings, group),
+                group_id=group,
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                # Never silently elsewhere: each partition is placed by us, and a place that is gone is an error.
+                auto_offset_reset="none",
+                max_poll_records=min(settings.batch_records, most or settings.batch_records),
+                # With little to do an answer comes at once; 4 MiB bounds what waits in memory.
+                fetch_max_bytes=4 * 1024 * 1024,
+                max_partition_fetch_bytes=1024 * 1024,
+                session_timeout_ms=SESSION_TIMEOUT_MS,
+                heartbeat_interval_ms=3_000,
+                max_poll_interval_ms=max(300_000, settings.watchdog_seconds * 2_000),
+            )
+            self._consumer.subscribe(topics=list(names), listener=self._assignments)
+
+    def poll(self, seconds: float = 1.0) -> list[Incoming]:
+        """The next records, at most a batch of them, within ``seconds``; empty when there are none."""
+        with passing():
+            try:
+                polled = self._consumer.poll(timeout_ms=int(seconds * 1000))
+            except kafka_errors.NoOffsetForPartitionError:
+                polled = {}
+            except kafka_errors.OffsetOutOfRangeError as error:
+                raise OffsetsDisagree(
+                    "a record that was to be read next is not in Kafka any more",
+                    detail=str(error),
+                    hint="Kafka has deleted records (KAFKA_RETENTION_HOURS) before this stage had read them.",
+                ) from error
+            if self._assignments.fresh:
+                fresh = set(self._assignments.fresh)
+                self._place(fresh)
+                self._assignments.fresh.clear()
+                # What came from a partition before it was placed is read again from the right place.
+                polled = {partition: batch for partition, batch in polled.items() if partition not in fresh}
+            # As of now, while the partitions are surely ours: a process that is frozen from here to its commit comes
+            # back with the member's old generation, and the broker fences it.
+            self.metadata = self._consumer.group_metadata()
+        return [incoming(record) for batch in polled.values() for record in batch]
+
+    def _place(self, fresh: set[TopicPartition]) -> None:
+        first = self._consumer.beginning_offsets(list(fresh))
+        end = self._consumer.end_offsets(list(fresh))
+        given = self._position_of([(one.topic, one.partition) for one in fresh]) if self._position_of else {}
+        for one in sorted(fresh):
+            name = (one.topic, one.partition)
+            offset = given.get(name)
+            if self._position_of is None:
+                committed = self._consumer.committed(one, metadata=True)
+                if committed is not None and committed.offset >= 0:
+                    offset = committed.offset
+                    self.counts[name] = count_from(committed.metadata)
+                else:
+                    self.counts[name] = Count()
+            if offset is None:
+                offset = first[one]
+                if offset > 0:
+                    event(
+                        logger,
+                        logging.WARNING,
+                        "partition begins late",
+                        partition=one.partition,
+                        topic=one.topic,
+                        offset=offset,
+                        why="older records were deleted by retention before this reader began",
+                    )
+            elif offset < first[one]:
+                raise OffsetsDisagree(
+                    f"records of {one.topic}-{one.partition} were deleted before they were read",
+                    detail=f"the next offset to read is {offset}, the first one in Kafka is {first[one]}",
+                    hint='They are beyond KAFKA_RETENTION_HOURS; see "When offsets disagree" in the README.',
+                )
+            elif offset > end[one]:
+                raise OffsetsDisagree(
+                    f"{one.topic}-{one.partition} is shorter than what was read of it",
+                    detail=f"the next offset to read is {offset}, the topic ends at {end[one]}",
+                    hint='Kafka\'s data was restored or lost; see "When offsets disagree" in the README.',
+                )
+            self._consumer.seek(one, offset)
+        event(logger, logging.INFO, "partitions assigned", partitions=len(self._consumer.assignment()))
+
+    def close(self) -> None:
+        """Leave the group, within some seconds; never raises, for what was not committed is simply read again."""
+        with suppress(Exception):
+            self._consumer.close(autocommit=False, timeout_ms=3_000)

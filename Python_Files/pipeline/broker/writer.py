@@ -1,0 +1,170 @@
+"""One transaction after another, under a transactional.id that stays the same over restarts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaProducer, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import OffsetAndMetadata
+
+from pipeline import topics
+from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Partition, Position, client, passing
+from pipeline.errors import PassingFault, PipelineError
+from pipeline.records import Outgoing, Publisher
+from pipeline.settings import Settings
+from pipeline.watchdog import Watchdog
+
+
+class Writer:
+    """Sends batches, each in one transaction, under ``transactional_id``.
+
+    Making one ends whatever transaction an earlier process left open under the same id, and fences that process.
+    After any error a Writer is of no more use: close it and make a new one.
+    """
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        with passing():
+            self._producer = KafkaProducer(
+                **client(settings, transactional_id),
+                transactional_id=transactional_id,
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+                acks="all",
+                compression_type="lz4",
+                batch_size=128 * 1024,
+                linger_ms=5,
+                max_request_size=topics.REJECTED_RECORD_BYTES + 100_000,
+                max_block_ms=10_000,
+            )
+            try:
+                self._producer.init_transactions()
+                self._begun = self._epoch()
+            except BaseException:
+                self.close()
+                raise
+
+    def commit(
+        self,
+        records: Iterable[Outgoing],
+        positions: Mapping[Partition, Position] | None = None,
+        group: Any = None,
+    ) -> None:
+        """Commit the records, and with them the positions of ``group``: all or nothing.
+
+        Raises Fenced when another process has taken over, PassingFault for all else.
+        """
+        with passing():
+            self._producer.begin_transaction()
+            sent = [
+                self._producer.send(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    timestamp_ms=record.timestamp_ms,
+                    headers=list(record.headers),
+                )
+                for record in records
+            ]
+            # A record that could not be sent is told by its own future alone: the client goes on without it, and would
+            # commit the offsets of records that are nowhere.
+            self._producer.flush()
+            for one in sent:
+                if not one.succeeded():
+                    raise one.exception or kafka_errors.KafkaTimeoutError("a record was neither sent nor refused")
+            if positions:
+                if group.generation_id < 0 or not group.member_id:
+                    # The broker would take such a commit from anybody.
+                    raise PassingFault("this process is no member of its group any more")
+                self._producer.send_offsets_to_transaction(
+                    {
+                        TopicPartition(*partition): OffsetAndMetadata(
+                            position.offset, f"{position.taken.processed},{position.taken.rejected}", -1
+                        )
+                        for partition, position in positions.items()
+                    },
+                    group,
+                )
+            self._check_epoch()
+            self._producer.commit_transaction()
+            self._check_epoch()
+
+    def _epoch(self) -> object:
+        return self._producer._transaction_manager.producer_id_and_epoch
+
+    def _check_epoch(self) -> None:
+        """Raises PassingFault when the client has taken a new epoch on its own.
+
+        After some faults it does (KIP-360), although the broker has then rolled back what was sent under the old one:
+        what is committed under the new epoch is a part of the batch at best. A Writer has one epoch in its life.
+        """
+        if self._epoch() != self._begun:
+            raise PassingFault("the transaction was rolled back by the broker", detail="it was open for too long")
+
+    def close(self) -> None:
+        """Let go of the connection within two seconds. The broker, or the next Writer, ends what is open."""
+        with suppress(Exception):
+            self._producer.close(timeout=2)
+
+
+class _TransactionalPublisher:
+    def __init__(self, writer: Writer, watchdog: Watchdog) -> None:
+        self._writer = writer
+        self._watchdog = watchdog
+
+    def publish(self, records: Sequence[Outgoing]) -> None:
+        for record in records:
+            size = len(record.key or b"") + len(record.value or b"")
+            limit = topics.REJECTED_RECORD_BYTES if record.topic == topics.REJECTED else topics.RECORD_BYTES
+            if size > limit:
+                raise PipelineError(
+                    f"a record for {record.topic} is too large",
+                    detail=f"key {(record.key or b'').decode('utf-8', 'replace')!r} has {size} bytes, "
+                    f"at most {limit} are taken",
+                    hint="Nothing of this fetch was sent.",
+                )
+        with self._watchdog.watching():
+            self._writer.commit(records)
+
+
+@contextmanager
+def slot(directory: Path, stage: str) -> Iterator[int]:
+    """The first free slot of a stage, from 0, held as a lock on a file until the block ends or the process dies.
+
+    The slot makes the transactional.id: the same again after every restart, never the same in two living processes.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for number in range(1000):
+        path = directory / f"{stage}.{number}.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError as error:
+            raise PipelineError(
+                f"the lock {path} cannot be opened", detail=str(error), hint="It belongs to another user: remove it."
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        try:
+            yield number
+        finally:
+            os.close(handle)
+        return
+    raise PipelineError(f"no free slot for {stage} in {directory}")
+
+
+@contextmanager
+def publisher(settings: Settings, stage: str) -> Iterator[Publisher]:
+    """A Publisher of its own slot, for programs that are no stage: the fetcher, a replay."""
+    with slot(settings.run / "slots", stage) as number:
+        writer = Writer(settings, f"{stage}-{number}")
+        try:
+            yield _TransactionalPublisher(writer, Watchdog(settings.watchdog_seconds))
+        finally:
+            writer.close()
