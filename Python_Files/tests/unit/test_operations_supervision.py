@@ -117,7 +117,7 @@ def test_no_secret_stands_in_the_configuration_or_a_command_line(stopped: Settin
 
 
 def test_a_part_gets_the_settings_and_not_the_rest_of_the_environment(stopped: Settings) -> None:
-    given = {"NOCODB_PORT": "8090", "https_proxy": "http://p:1", "AWS_SECRET": "x", "PATH": "/root/bin", "LANG": "C"}
+    given = {"NOCODB_PORT": "8090", "https_proxy": "http://p:1", "AWS_SECRET": "x", "PATH": "/home/somebody/bin", "LANG": "C"}
     made = supervision.environment(stopped, given)
     assert made["NOCODB_PORT"] == "8090"
     assert made["https_proxy"] == "http://p:1"
