@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -102,10 +102,10 @@ def progress(settings: Settings, cursor: Cursor) -> tuple[list[StageProgress], M
     return stages, behind
 
 
-def read(settings: Settings, nocodb_count: int | None = None) -> tuple[Account, list[StageProgress]]:
+def read(settings: Settings, nocodb_count: Callable[[], int] | None = None) -> tuple[Account, list[StageProgress]]:
     """The account as it is now. Raises PassingFault when PostgreSQL or Kafka does not answer.
 
-    ``nocodb_count`` is how many people NocoDB itself says it has; without it, what was written there counts. What is
+    ``nocodb_count`` asks NocoDB itself how many people it has; without it, what was written there counts. What is
     less there than was written was removed by somebody in NocoDB.
     """
     names = {"feed": topics.GET_DATA, "postgresql": topics.TO_POSTGRESQL, "nocodb": topics.TO_NOCODB}
@@ -126,7 +126,8 @@ def read(settings: Settings, nocodb_count: int | None = None) -> tuple[Account, 
         waiting = chain + lag_of(names[store])
         missing = 0 if waiting else len(before[store] & after[store])
         told[store] = (counted[f"{store}_rejected"], waiting, missing)
-    present = counted["nocodb_written"] if nocodb_count is None else nocodb_count
+    # Asked last: a row is in NocoDB before it is noted as written, so nobody who is just arriving looks removed.
+    present = counted["nocodb_written"] if nocodb_count is None else nocodb_count()
     removed = max(counted["nocodb_removed"], counted["nocodb_written"] - present)
     account = Account(
         counted["fetched"],
