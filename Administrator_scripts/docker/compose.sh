@@ -2,7 +2,7 @@
 # What the scripts of the container way share. To be sourced after lib.sh, from the project's folder.
 
 # shellcheck disable=SC2034 # the scripts that source this use it
-PIPELINE_IMAGE="$(sed -nE 's/^  image: (randomuser-pipeline:.*)$/\1/p' "$ROOT/docker-compose.yml")"
+PIPELINE_IMAGE="$(setting COMPOSE_PROJECT_NAME randomuser-pipeline)/$(sed -nE 's/^  image: .*\/(pipeline:.*)$/\1/p' "$ROOT/docker-compose.yml")"
 LEAST_COMPOSE=2.21 # the first one that knows all that docker-compose.yml says
 LEAST_MEMORY_MB=2500
 

@@ -65,16 +65,11 @@ check_port() {
     fi
 }
 
-# bring_up OFFLINE: a stage that was scaled keeps its number, which is how many containers of it there are.
+# bring_up OFFLINE
 bring_up() {
-    local service count scaled=() progress=quiet
+    local progress=quiet
     [[ ! -t 2 ]] || progress=auto
-    for service in "${SERVICES[@]}"; do
-        count="$(compose ps --all --quiet "$service" 2>/dev/null | wc -l)"
-        ((count < 2)) || scaled+=(--scale "$service=$count")
-    done
-    PIPELINE_OFFLINE="$1" compose --progress "$progress" up --detach --wait --wait-timeout 600 --quiet-pull ${scaled[@]+"${scaled[@]}"} ||
-        tell_why
+    PIPELINE_OFFLINE="$1" compose --progress "$progress" up --detach --wait --wait-timeout 600 --quiet-pull || tell_why
 }
 
 # tell_why: the parts that do not work, with the end of what they said.

@@ -40,6 +40,12 @@ def _number(least: int, most: int, unit: str) -> Any:
     return Meta(ge=least, le=most, description=f"a whole number of {unit} from {least} to {most}")
 
 
+Processes = Annotated[int, _number(0, 64, "processes")]
+
+# Beside its heap Java needs room for its code, its threads and its buffers.
+KAFKA_BESIDE_HEAP_MB = 384
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings. A field ``results_per_fetch`` is the setting RESULTS_PER_FETCH."""
 
@@ -47,6 +53,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pipeline_mode: Literal["native", "docker", ""] = ""
     run_as_user: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="a user name")] = "randomuser"
     data_dir: str = "Database/Data"
+    compose_project_name: Annotated[
+        str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower-case letters, digits, '-' and '_'")
+    ] = "randomuser-pipeline"
 
     # The feed
     results_per_fetch: Annotated[int, _number(1, 4000, "people")] = 10
@@ -62,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_port: Port = 9092
     kafka_controller_port: Port = 9093
     kafka_heap_mb: Annotated[int, _number(256, 16384, "MiB")] = 512
+    kafka_memory_mb: Annotated[int, _number(768, 65536, "MiB")] = 1536
+    kafka_brokers: Literal[1, 3] = 1
     kafka_partitions: Annotated[int, _number(1, 64, "partitions")] = 6
     kafka_retention_hours: Annotated[int, _number(1, 87600, "hours")] = 336
     kafka_flush_every_append: bool = True
@@ -93,6 +104,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
     # The stages
+    add_timestamp_processes: Processes = 1
+    add_label_processes: Processes = 1
+    add_database_postgresql_processes: Processes = 1
+    add_database_nocodb_processes: Processes = 1
     batch_records: Annotated[int, _number(1, 10000, "records")] = 500
     watchdog_seconds: Annotated[int, _number(20, 3600, "seconds")] = 60
 
@@ -127,7 +142,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"{self.kafka_host}:{self.kafka_port}"
+        """Where clients ask for the cluster: all brokers, so that any one of them may be away."""
+        hosts = [self.kafka_host, *(f"{self.kafka_host}-{number}" for number in range(2, self.kafka_brokers + 1))]
+        return ",".join(f"{host}:{self.kafka_port}" for host in hosts)
 
     @property
     def nocodb_url(self) -> str:
@@ -214,6 +231,20 @@ def _check_further(settings: Settings) -> list[str]:
         others = [other for other, its in ports.items() if its == port and other < name]
         if others:
             faults.append(f"{name} and {others[0]} are both {port}; allowed: a different port for each")
+    for name in ("ADD_TIMESTAMP", "ADD_LABEL", "ADD_DATABASE_POSTGRESQL", "ADD_DATABASE_NOCODB"):
+        number = getattr(settings, f"{name.lower()}_processes")
+        if number > settings.kafka_partitions:
+            faults.append(
+                f"{name}_PROCESSES is {number}; allowed: at most {settings.kafka_partitions}, the number of partitions "
+                "(KAFKA_PARTITIONS), for more would have nothing to read"
+            )
+    if settings.kafka_brokers != 1 and settings.pipeline_mode == "native":
+        faults.append(f"KAFKA_BROKERS is {settings.kafka_brokers}; allowed: 1, for only the container way has more")
+    if settings.pipeline_mode == "docker" and settings.kafka_memory_mb < settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB:
+        faults.append(
+            f"KAFKA_MEMORY_MB is {settings.kafka_memory_mb}; allowed: at least "
+            f"{settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB}, which is KAFKA_HEAP_MB and {KAFKA_BESIDE_HEAP_MB} beside it"
+        )
     if settings.kafka_retention_hours < settings.backup_retention_days * 24 + 24:
         faults.append(
             f"KAFKA_RETENTION_HOURS is {settings.kafka_retention_hours}; allowed: at least "

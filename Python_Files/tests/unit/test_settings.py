@@ -56,6 +56,9 @@ WRONG = [
     ("POSTGRES_PORT", "9092", "a different port"),  # the one of Kafka
     ("KAFKA_RETENTION_HOURS", "100", "BACKUP_RETENTION_DAYS"),
     ("NOCODB_ENCRYPTION_KEY", "short", "exactly 32"),
+    ("COMPOSE_PROJECT_NAME", "My Project", "lower-case"),
+    ("ADD_LABEL_PROCESSES", "7", "at most 6"),  # there are 6 partitions
+    ("KAFKA_BROKERS", "2", "one of 1, 3"),
 ]
 
 
@@ -110,3 +113,25 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "env").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load({"PIPELINE_ENV_FILE": str(tmp_path / "env")})
+
+
+def test_three_brokers_are_for_the_container_way_alone() -> None:
+    assert settings.parse({**SECRETS, "KAFKA_BROKERS": "3", "PIPELINE_MODE": "docker"}).kafka_brokers == 3
+    with pytest.raises(SettingsError) as caught:
+        settings.parse({**SECRETS, "KAFKA_BROKERS": "3", "PIPELINE_MODE": "native"})
+    assert "KAFKA_BROKERS is 3" in caught.value.detail
+
+
+def test_a_client_is_told_every_broker() -> None:
+    one = settings.parse({**SECRETS, "KAFKA_HOST": "kafka"})
+    three = settings.parse({**SECRETS, "KAFKA_HOST": "kafka", "KAFKA_BROKERS": "3"})
+    assert one.bootstrap_servers == "kafka:9092"
+    assert three.bootstrap_servers == "kafka:9092,kafka-2:9092,kafka-3:9092"
+
+
+def test_a_container_of_kafka_must_hold_its_heap() -> None:
+    values = {**SECRETS, "KAFKA_HEAP_MB": "1400"}
+    assert settings.parse({**values, "PIPELINE_MODE": "native"}).kafka_memory_mb == 1536
+    with pytest.raises(SettingsError) as caught:
+        settings.parse({**values, "PIPELINE_MODE": "docker"})
+    assert "KAFKA_MEMORY_MB is 1536; allowed: at least 1784" in caught.value.detail
