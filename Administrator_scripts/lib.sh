@@ -117,12 +117,13 @@ mode() {
     setting PIPELINE_MODE
 }
 
-# or_in_containers NAME ARGUMENT...: becomes the container way's script when that way was chosen; else does nothing.
+# or_in_containers NAME ARGUMENT...: becomes the container way's script when that way was chosen; else, and in a container,
+# does nothing.
 or_in_containers() {
     local script="$ROOT/Administrator_scripts/docker/$1.sh" chosen
     shift
     chosen="$(mode)" # apart, so that a settings file that cannot be read ends the script
-    [[ "$chosen" != docker ]] || exec "$script" "$@"
+    [[ "$chosen" != docker || -n "${PIPELINE_INSIDE:-}" ]] || exec "$script" "$@"
 }
 
 # shellcheck source=Administrator_scripts/native/packages.sh

@@ -25,6 +25,7 @@ main() {
         "" | --full | --list) (($# <= 1)) || wrong_usage "'$2' is not an argument of this script" ;;
         *) wrong_usage "'$1' is not an argument of this script" ;;
     esac
+    or_in_containers run --in backup -m pipeline.backup.command "$@"
     [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
     as_service_user "$PYTHON" -m pipeline.backup.command "$@"
 }

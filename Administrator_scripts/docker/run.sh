@@ -11,7 +11,8 @@ usage() {
     cat <<'TEXT'
 Runs Python among the containers, with the settings and the network of the stages.
 
-usage: Administrator_scripts/docker/run.sh ARGUMENT...
+usage: Administrator_scripts/docker/run.sh [--in SERVICE] ARGUMENT...
+  --in SERVICE   in this one's container instead of get-data's
 
 examples: Administrator_scripts/docker/run.sh -m pipeline.status --json
           Administrator_scripts/docker/run.sh Python_Files/0-Get_Data.py --results 500
@@ -20,7 +21,11 @@ TEXT
 }
 
 main() {
-    local arguments=() argument previous="" file="" terminal=(-T)
+    local arguments=() argument previous="" file="" terminal=(-T) service=get-data
+    if [[ "${1:-}" == --in ]]; then
+        service="${2:?}"
+        shift 2
+    fi
     case "${1:-}" in
         "" | -h | --help) usage && return ;;
     esac
@@ -37,10 +42,15 @@ main() {
         arguments+=("$argument")
         previous="$argument"
     done
-    is_running get-data || fail "the containers do not run" "" "Run ./Project_Start.sh first."
-    [[ ! -t 0 || ! -t 1 ]] || terminal=()
-    [[ -z "$file" ]] || terminal=(-T)
-    compose exec ${terminal[@]+"${terminal[@]}"} get-data python "${arguments[@]}" <"${file:-/dev/stdin}"
+    [[ ! -t 0 || ! -t 1 || -n "$file" ]] || terminal=()
+    if is_running "$service"; then
+        compose exec ${terminal[@]+"${terminal[@]}"} "$service" python "${arguments[@]}" <"${file:-/dev/stdin}"
+    elif [[ "$service" == backup ]]; then
+        # What is in the repository can be asked for while nothing runs.
+        compose run --rm --no-deps ${terminal[@]+"${terminal[@]}"} backup python "${arguments[@]}"
+    else
+        fail "the containers do not run" "" "Run ./Project_Start.sh first."
+    fi
 }
 
 main "$@"

@@ -6,7 +6,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=Administrator_scripts/docker/compose.sh
 . Administrator_scripts/docker/compose.sh
 
-SERVICES=(postgres kafka nocodb get-data add-timestamp add-label add-database-postgresql add-database-nocodb)
+SERVICES=(postgres kafka nocodb get-data backup add-timestamp add-label add-database-postgresql add-database-nocodb)
 
 usage() {
     cat <<'TEXT'

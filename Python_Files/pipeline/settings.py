@@ -243,7 +243,7 @@ def _check_further(settings: Settings) -> list[str]:
     if settings.pipeline_mode == "docker" and settings.kafka_memory_mb < settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB:
         faults.append(
             f"KAFKA_MEMORY_MB is {settings.kafka_memory_mb}; allowed: at least "
-            f"{settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB}, which is KAFKA_HEAP_MB and {KAFKA_BESIDE_HEAP_MB} beside it"
+            f"{settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB}, which is KAFKA_HEAP_MB and {KAFKA_BESIDE_HEAP_MB} more"
         )
     if settings.kafka_retention_hours < settings.backup_retention_days * 24 + 24:
         faults.append(
@@ -290,6 +290,11 @@ def parse(values: Mapping[str, str], *, where: str = "the settings") -> Settings
 def env_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The file of the settings: ``.env`` in the project's folder, or the one that PIPELINE_ENV_FILE names."""
     return Path(environ.get("PIPELINE_ENV_FILE") or ROOT / ".env")
+
+
+def original_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that a person wrote. In a container the settings come from another one, which was made of it."""
+    return Path(environ.get("PIPELINE_ENV_ORIGINAL") or env_file(environ))
 
 
 def read_file(path: Path) -> dict[str, str]:

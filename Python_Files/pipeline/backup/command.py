@@ -19,7 +19,7 @@ from pipeline.backup import configuration, points, repository
 from pipeline.backup.points import Point
 from pipeline.backup.repository import BaseBackup, Contents
 from pipeline.errors import PassingFault, PipelineError
-from pipeline.settings import Settings, env_file
+from pipeline.settings import Settings, original_file
 
 # Half of the schedule's five minutes: a base backup is due at the run that is nearest to its time, not at the next.
 _SLACK = timedelta(seconds=150)
@@ -66,7 +66,7 @@ def _keep_settings_file(settings: Settings) -> None:
     directory = configuration.copies(settings)
     directory.mkdir(mode=0o700, exist_ok=True)
     copy = directory / "env"
-    content = env_file().read_bytes()
+    content = original_file().read_bytes()
     if copy.exists():
         if copy.read_bytes() == content:
             return

@@ -48,6 +48,13 @@ def _work(settings: Settings) -> Path:
     return settings.data / "pgbackrest"
 
 
+def cluster(settings: Settings) -> tuple[Path, Path]:
+    """PostgreSQL's data directory, and the one with its socket."""
+    if settings.pipeline_mode == "docker":
+        return Path("/var/lib/postgresql/data"), Path("/var/run/postgresql")  # as in docker-compose.yml
+    return settings.data / "postgresql", settings.run
+
+
 def prepared_file(settings: Settings) -> Path:
     """It names the repository that this cluster's WAL goes to, since the day it was prepared."""
     return _work(settings) / "prepared"
@@ -103,9 +110,10 @@ def pgbackrest_conf(settings: Settings) -> str:
         "log-level-console": "warn",
         "log-level-stderr": "off",
     }
-    cluster = {
-        "pg1-path": settings.data / "postgresql",
-        "pg1-socket-path": settings.run,
+    data, socket = cluster(settings)
+    server = {
+        "pg1-path": data,
+        "pg1-socket-path": socket,
         "pg1-port": settings.postgres_port,
         "pg1-user": "postgres",
     }
@@ -114,7 +122,7 @@ def pgbackrest_conf(settings: Settings) -> str:
     # Only sending is asynchronous: when reading, a restored copy beside the original would share queue and lock.
     lines += ["", "[global:archive-push]", "archive-async=y"]
     lines += ["", f"[{STANZA}]"]
-    lines += [f"{name}={value}" for name, value in cluster.items()]
+    lines += [f"{name}={value}" for name, value in server.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -134,7 +142,15 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
                 detail=f"BACKUP_DIR is {place}; among others there is {min(found)!r}",
                 hint="Set BACKUP_DIR to an empty or a new directory.",
             )
-        if owner is not None and place.stat().st_uid == os.geteuid():
+        if owner is not None and place.stat().st_uid != owner[0]:
+            # What another user has put something into is that user's.
+            if found and place.stat().st_uid != os.geteuid():
+                raise PipelineError(
+                    "the directory of the backups belongs to another user",
+                    detail=f"BACKUP_DIR is {place}, of uid {place.stat().st_uid}; wanted is uid {owner[0]}",
+                    hint=f"If the backups in it are this installation's: chown -R {owner[0]}:{owner[1]} on it. "
+                    "Else set BACKUP_DIR to an empty or a new directory.",
+                )
             os.chown(place, *owner)
         if place.stat().st_mode & 0o777 != 0o700:
             place.chmod(0o700)

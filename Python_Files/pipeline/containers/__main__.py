@@ -15,6 +15,7 @@ from pipeline.settings import Settings
 _VERBS = {
     "env-file": "make or complete the settings file",
     "settings": "check the settings file and hand each service its part",
+    "setup-postgres": "give the superuser the password of .env and make the repository of the backups ready",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
     "health": "say whether this container does its work",
@@ -68,7 +69,11 @@ def _do(asked: argparse.Namespace, settings: Settings) -> None:
     else:
         from pipeline.containers import preparation
 
-        {"setup": preparation.prepare, "setup-nocodb": preparation.prepare_nocodb}[asked.verb](settings)
+        {
+            "setup-postgres": preparation.prepare_postgresql,
+            "setup": preparation.prepare,
+            "setup-nocodb": preparation.prepare_nocodb,
+        }[asked.verb](settings)
 
 
 if __name__ == "__main__":

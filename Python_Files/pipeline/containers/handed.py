@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.operations import env_file, kafka_server, nocodb_server
 from pipeline.settings import Settings
@@ -27,6 +28,7 @@ ROOT_UID = 0
 # Inside, every service has its name as its host and the usual port; the ports in .env are the host's.
 INSIDE = {
     "DATA_DIR": "/var/lib/pipeline",
+    "BACKUP_DIR": "/var/lib/backup",
     "KAFKA_HOST": "kafka",
     "KAFKA_PORT": "9092",
     "KAFKA_CONTROLLER_PORT": "9093",
@@ -107,12 +109,32 @@ def _hand(path: Path, text: str, uid: int, mode: int = 0o400) -> None:
 
 
 def hand_out(settings: Settings, handed: Path = HANDED) -> None:
-    """Write what every service needs below ``handed``, which has a folder for each."""
+    """Write what every service needs below ``handed``, which has a folder for each; make the backups' places.
+
+    Raises PipelineError when the directory of the backups cannot be used.
+    """
+    original = all_settings.env_file().read_text(encoding="utf-8")
     settings = inside(settings)
     _hand(handed / "pipeline" / "env", _text(settings), PIPELINE_UID)
+    _hand(handed / "postgres" / "env", _text(settings), POSTGRES_UID)
+    _hand(handed / "postgres" / "env.original", original, POSTGRES_UID)
     _hand(handed / "postgres" / "password", settings.postgres_password, POSTGRES_UID)
+    _backup_places(settings)
     properties = "".join(f"{name}={value}\n" for name, value in kafka_properties(settings).items())
     _hand(handed / "kafka" / "server.properties", properties, ROOT_UID, 0o644)  # no secret is in it
     _hand(handed / "nocodb" / "environment.json", json.dumps(nocodb_environment(settings)), ROOT_UID)
     _hand(handed / "nocodb" / "environment.cjs", _PRELOAD, ROOT_UID)
     _hand(handed / "nocodb" / "health.cjs", _HEALTH, ROOT_UID)
+
+
+def _backup_places(settings: Settings) -> None:
+    """pgBackRest's places and configuration, and the directory of the backups, for PostgreSQL's user."""
+    backup.make_place(settings, (POSTGRES_UID, POSTGRES_UID))
+    backup.write_configuration(settings)
+    for folder, directories, names in os.walk(settings.data):
+        for path in (Path(folder), *(Path(folder) / name for name in directories + names)):
+            if path.lstat().st_uid != POSTGRES_UID:
+                os.chown(path, POSTGRES_UID, POSTGRES_UID, follow_symlinks=False)
+    repository = settings.backup / "repository"
+    if repository.stat().st_uid == os.geteuid():
+        os.chown(repository, POSTGRES_UID, POSTGRES_UID)

@@ -6,12 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from pipeline import broker, feed
-from pipeline.database import migrations
+from pipeline import backup, broker, feed
+from pipeline.database import connection, migrations
 from pipeline.errors import PassingFault
 from pipeline.log import event
+from pipeline.operations import postgresql_server
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,25 @@ def patiently(work: Callable[[], Result], seconds: float = PATIENCE_SECONDS) -> 
                 raise
         time.sleep(pause)
         pause = min(2.0, pause * 1.5)
+
+
+def prepare_postgresql(settings: Settings) -> None:
+    """The superuser has the password of ``.env``, and the repository of the backups is ready. Raises PipelineError."""
+    patiently(lambda: _with_password(settings))
+    contents = patiently(lambda: backup.prepare(settings))
+    event(logger, logging.INFO, "WAL goes to the repository of the backups", base_backups=len(contents.backups))
+
+
+def _with_password(settings: Settings) -> None:
+    try:
+        connection.ready(settings)
+    except PassingFault as fault:
+        # It was changed by hand, or the data came from elsewhere: .env is the truth.
+        if "password authentication failed" not in fault.detail:
+            raise
+        postgresql_server.set_password(settings, Path("psql"))
+        event(logger, logging.WARNING, "the superuser's password was another one; it is that of .env now")
+        connection.ready(settings)
 
 
 def prepare(settings: Settings) -> None:

@@ -65,7 +65,8 @@ def make(settings: Settings, owner: tuple[int, int] | None = None) -> None:
             hint="Set DATA_DIR to a shorter path, or move the project to one.",
         )
     try:
-        if data.is_dir() and not (data / MARKER).exists() and any(data.iterdir()):
+        # The container way may have put its backups there; whose they are is looked at below.
+        if data.is_dir() and not (data / MARKER).exists() and set(data.iterdir()) - {settings.backup}:
             raise PipelineError(
                 "the data directory holds something that is not of this project",
                 detail=f"DATA_DIR is {data}",

@@ -143,12 +143,13 @@ def command(settings: Settings, programs: Installed) -> list[str]:
     return [str(programs_for(settings, programs) / "postgres"), "-D", str(directory(settings))]
 
 
-def set_password(settings: Settings, programs: Installed) -> None:
+def set_password(settings: Settings, psql: Path) -> None:
     """Give the superuser the password of ``.env``, through the socket. Raises PipelineError when that fails."""
+    _, socket = backup.cluster(settings)
     done = subprocess.run(
         [
-            *(str(programs_for(settings, programs) / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"),
-            *("-h", str(settings.run), "-p", str(settings.postgres_port), "-U", "postgres", "-d", "postgres"),
+            *(str(psql), "-X", "-q", "-v", "ON_ERROR_STOP=1"),
+            *("-h", str(socket), "-p", str(settings.postgres_port), "-U", "postgres", "-d", "postgres"),
         ],
         input="SET log_min_error_statement = panic;\n\\getenv password NEW_PASSWORD\n"
         "ALTER ROLE postgres PASSWORD :'password';\n",

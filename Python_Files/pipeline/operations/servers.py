@@ -142,7 +142,8 @@ def _postgresql_answers(settings: Settings) -> None:
     except PassingFault as fault:
         # The password in .env was changed by hand, or the data came from elsewhere: .env is the truth.
         if "password authentication failed" in fault.detail:
-            postgresql_server.set_password(settings, places.installed())
+            programs = postgresql_server.programs_for(settings, places.installed())
+            postgresql_server.set_password(settings, programs / "psql")
         raise
 
 

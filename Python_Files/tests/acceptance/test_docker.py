@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from pipeline.settings import ROOT
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1500)]
 
 STAGES = ("add-timestamp", "add-label", "add-database-postgresql", "add-database-nocodb")
-SERVICES = ("postgres", "kafka", "nocodb", "get-data", *STAGES)
+SERVICES = ("postgres", "kafka", "nocodb", "get-data", "backup", *STAGES)
+ONE_SHOTS = ("settings", "setup-postgres", "setup", "setup-nocodb")
 
 # Ends the program of a container from within, the way a crash does; the init process and this one are left alone.
 KILL_THE_PROGRAM = """
@@ -100,6 +102,7 @@ def project() -> Iterator[Project]:
                 "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "-"),
                 "PIPELINE_ENV_FILE": f"{directory}/env",
                 "NOCODB_PORT": str(free_ports(1)[0]),
+                "BACKUP_DIR": f"{directory}/backup",
             }
         )
         one.script("initialize")
@@ -107,7 +110,7 @@ def project() -> Iterator[Project]:
             print(one.script("start", "--offline"))
             yield one
         finally:
-            one.compose("down", "--volumes", "--timeout", "20")
+            one.compose("down", "--volumes", "--rmi", "local", "--timeout", "20")
 
 
 def test_the_file_is_taken_without_a_warning(project: Project) -> None:
@@ -167,11 +170,42 @@ def test_a_stage_scales_to_three_and_back_under_load(project: Project) -> None:
     until(lambda: project.healthy("add-label") == 1, "one instance that does its work")
 
 
+def test_a_backup_makes_everything_restorable_and_is_listed(project: Project) -> None:
+    told = project.run("Database/Backup.sh")
+    assert "Base backup" in told  # the first one
+    point = re.search(r"Point +(\S+) is safe in the repository", told)
+    assert point
+    assert point[1] in project.run("Database/Backup.sh", "--list")
+    kept = Path(project.environment["BACKUP_DIR"]) / "configuration" / "env"
+    assert kept.read_bytes() == Path(project.environment["PIPELINE_ENV_FILE"]).read_bytes()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_schedule_backs_up(project: Project) -> None:
+    until(lambda: "job ended" in project.compose("logs", "backup"), "a run of the schedule", 330)
+    ended = [line for line in project.compose("logs", "backup").splitlines() if "job ended" in line]
+    assert all("exit=0" in line for line in ended), ended
+
+
+def test_the_superusers_password_follows_the_settings_file(project: Project) -> None:
+    project.script("stop")
+    path = Path(project.environment["PIPELINE_ENV_FILE"])
+    text = path.read_text()
+    path.write_text(re.sub(r"(?m)^POSTGRES_PASSWORD=.*$", "POSTGRES_PASSWORD=another-one-of-thirty-two-chars-0", text))
+    try:
+        project.script("start", "--offline")
+        project.run("Database/Backup.sh")  # it works as the superuser
+    finally:
+        path.write_text(text)
+    project.script("stop")
+    project.script("start", "--offline")
+
+
 def test_the_engine_shows_no_secret(project: Project) -> None:
     values = all_settings.read_file(Path(project.environment["PIPELINE_ENV_FILE"]))
     containers = project.compose("ps", "--all", "--quiet").split()
     shown = project.run("docker", "inspect", *containers)
-    assert len(containers) == len(SERVICES) + 3
+    assert len(containers) == len(SERVICES) + len(ONE_SHOTS)
     assert [name for name in all_settings.secret_names() if values[name] in shown] == []
 
 
