@@ -126,15 +126,18 @@ or_in_containers() {
     [[ "$chosen" != docker || -n "${PIPELINE_INSIDE:-}" ]] || exec "$script" "$@"
 }
 
-# shellcheck source=Administrator_scripts/native/packages.sh
-. "$ROOT/Administrator_scripts/native/packages.sh"
-# shellcheck source=Administrator_scripts/native/python.sh
-. "$ROOT/Administrator_scripts/native/python.sh"
-# shellcheck source=Administrator_scripts/native/kafka.sh
-. "$ROOT/Administrator_scripts/native/kafka.sh"
-# shellcheck source=Administrator_scripts/native/postgresql.sh
-. "$ROOT/Administrator_scripts/native/postgresql.sh"
-# shellcheck source=Administrator_scripts/native/nocodb.sh
-. "$ROOT/Administrator_scripts/native/nocodb.sh"
-# shellcheck source=Administrator_scripts/native/install.sh
-. "$ROOT/Administrator_scripts/native/install.sh"
+# What installs; a container has what it needs.
+if [[ -z "${PIPELINE_INSIDE:-}" ]]; then
+    # shellcheck source=Administrator_scripts/native/packages.sh
+    . "$ROOT/Administrator_scripts/native/packages.sh"
+    # shellcheck source=Administrator_scripts/native/python.sh
+    . "$ROOT/Administrator_scripts/native/python.sh"
+    # shellcheck source=Administrator_scripts/native/kafka.sh
+    . "$ROOT/Administrator_scripts/native/kafka.sh"
+    # shellcheck source=Administrator_scripts/native/postgresql.sh
+    . "$ROOT/Administrator_scripts/native/postgresql.sh"
+    # shellcheck source=Administrator_scripts/native/nocodb.sh
+    . "$ROOT/Administrator_scripts/native/nocodb.sh"
+    # shellcheck source=Administrator_scripts/native/install.sh
+    . "$ROOT/Administrator_scripts/native/install.sh"
+fi

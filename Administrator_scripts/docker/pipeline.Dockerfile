@@ -4,14 +4,15 @@ FROM python:3.12.12-slim-bookworm AS build
 COPY requirements.lock /build/
 RUN python -m venv --without-pip /opt/pipeline-python \
  && python -m pip --no-cache-dir --disable-pip-version-check --python /opt/pipeline-python/bin/python \
-        install --require-hashes --only-binary :all: -r /build/requirements.lock
+        install --require-hashes --only-binary :all: -r /build/requirements.lock \
+ && python -m compileall -q -j 0 /opt/pipeline-python/lib
 COPY .env.example /opt/pipeline/
 COPY Database-Init /opt/pipeline/Database-Init
 COPY Administrator_scripts/crontab /opt/pipeline/Administrator_scripts/
 COPY Python_Files /opt/pipeline/Python_Files
 # Modes of its own, for a clone may have been made with a closed umask. The bytecode is made here: nothing can be written later.
 RUN chmod -R u=rwX,go=rX /opt/pipeline \
- && /opt/pipeline-python/bin/python -m compileall -q -j 0 /opt/pipeline /opt/pipeline-python/lib
+ && /opt/pipeline-python/bin/python -m compileall -q -j 0 /opt/pipeline
 
 FROM python:3.12.12-slim-bookworm
 RUN groupadd --system --gid 10001 pipeline \

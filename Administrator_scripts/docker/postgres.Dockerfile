@@ -14,7 +14,8 @@ COPY requirements.lock /build/
 RUN python3 -m venv /opt/pipeline-python \
  && /opt/pipeline-python/bin/python -m pip --no-cache-dir --disable-pip-version-check \
         install --require-hashes --only-binary :all: -r /build/requirements.lock \
- && /opt/pipeline-python/bin/python -m pip --no-cache-dir uninstall -y pip setuptools
+ && /opt/pipeline-python/bin/python -m pip --no-cache-dir uninstall -y pip setuptools \
+ && python3 -m compileall -q -j 0 /opt/pipeline-python/lib
 COPY .env.example /opt/pipeline/
 COPY Database-Init /opt/pipeline/Database-Init
 COPY Database/Backup.sh /opt/pipeline/Database/
@@ -22,7 +23,7 @@ COPY Administrator_scripts /opt/pipeline/Administrator_scripts
 COPY Python_Files /opt/pipeline/Python_Files
 RUN ln -s /opt/pipeline-python /opt/pipeline/.venv \
  && chmod -R u=rwX,go=rX /opt/pipeline \
- && /opt/pipeline-python/bin/python -m compileall -q -j 0 /opt/pipeline/Python_Files /opt/pipeline-python/lib
+ && /opt/pipeline-python/bin/python -m compileall -q -j 0 /opt/pipeline/Python_Files
 
 FROM postgres AS backup
 USER root
