@@ -9,6 +9,7 @@ RUN python -m venv --without-pip /opt/pipeline-python \
 COPY .env.example /opt/pipeline/
 COPY Database-Init /opt/pipeline/Database-Init
 COPY Administrator_scripts/crontab /opt/pipeline/Administrator_scripts/
+COPY Administrator_scripts/docker/health.sh /opt/pipeline/Administrator_scripts/docker/
 COPY Python_Files /opt/pipeline/Python_Files
 # Modes of its own, for a clone may have been made with a closed umask. The bytecode is made here: nothing can be written later.
 RUN chmod -R u=rwX,go=rX /opt/pipeline \

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pipeline import crontab, log, room
+from pipeline import crontab, log, room, state
 from pipeline.crontab import Job
 from pipeline.errors import PipelineError, UsageError
 from pipeline.settings import ROOT, load
@@ -112,6 +112,8 @@ class Scheduler:
         self.ending = threading.Event()
         # What else is to be looked at once a minute.
         self.each_minute: Callable[[], None] = lambda: None
+        # Told at every look.
+        self.state = state.State(None)
 
     def begin(self) -> None:
         """Start the jobs for the start; the others wait for their next time."""
@@ -151,6 +153,7 @@ class Scheduler:
         minute = 0
         while not self.ending.wait(LOOK_SECONDS):
             self.look()
+            self.state.tell(state.WORKING)
             if (now := int(time.monotonic() // 60)) != minute:
                 minute = now
                 self.each_minute()
@@ -225,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     scheduler = Scheduler(jobs)
     scheduler.each_minute = room.Watch(settings).look
+    scheduler.state = state.from_environment()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.ending.set())
     log.event(logger, logging.INFO, "scheduler begins", jobs=len(jobs), python=sys.executable)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from pipeline import topics
+from pipeline import state, topics
 from pipeline.broker import Count, Partition, Position, Reader, TopicIdentity, Writer, identities, slot
 from pipeline.errors import PassingFault, Rejected
 from pipeline.log import event
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 30.0
 """Seconds between two tries at most."""
+QUIET_TURNS = 3
+"""After so many turns without a record a fault is over too: what it was about would have come up again."""
 
 
 class Stopping:
@@ -66,6 +68,8 @@ class Faults:
     def __init__(self) -> None:
         self._since: float | None = None
         self._tries = 0
+        # The message of the fault that is not over yet.
+        self.waits_for: str | None = None
 
     def met(self, fault: PassingFault) -> float:
         """Note a fault; seconds to wait: 0.5, 1, 2 ... 30, with some chance in it so that stages do not march."""
@@ -73,13 +77,14 @@ class Faults:
             self._since = time.monotonic()
             event(logger, logging.WARNING, "paused", fault=fault.message, detail=fault.detail)
         self._tries += 1
+        self.waits_for = fault.message
         longest = min(LONGEST_PAUSE, 0.5 * 2.0 ** min(self._tries - 1, 10))
         return longest * random.uniform(0.75, 1.0)  # noqa: S311 - no secret depends on it
 
     def over(self) -> None:
         if self._since is not None:
             event(logger, logging.INFO, "goes on", after_seconds=time.monotonic() - self._since, tries=self._tries)
-        self._since, self._tries = None, 0
+        self._since, self._tries, self.waits_for = None, 0, None
 
 
 class Work(Protocol):
@@ -88,11 +93,19 @@ class Work(Protocol):
     def turn(self) -> int:
         """Read one batch, if there is one, and finish it; how many records it had."""
 
+    @property
+    def assigned(self) -> bool:
+        """Whether its group has given it its partitions, which may be none when others have them all."""
+
     def close(self) -> None: ...
 
 
-def run(make: Callable[[], Work], settings: Settings, stopping: Stopping) -> None:
-    """Work until ``stopping``. Passing faults only pause it; Fenced and OffsetsDisagree are raised and end it."""
+def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: state.State | None = None) -> None:
+    """Work until ``stopping``. Passing faults only pause it; Fenced and OffsetsDisagree are raised and end it.
+
+    Which of it is the case is ``told`` at every turn, where PIPELINE_STATE_FILE says unless another place is given.
+    """
+    member = state.Member(told or state.from_environment())
     watchdog = Watchdog(settings.watchdog_seconds)
     watchdog.arm()
     faults = Faults()
@@ -100,12 +113,17 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping) -> Non
         work: Work | None = None
         try:
             work = make()
+            quiet = 0
             while not stopping:
                 watchdog.beat()
-                if work.turn():
+                records = work.turn()
+                quiet = quiet + 1 if work.assigned and not records else 0
+                if records or quiet >= QUIET_TURNS:
                     faults.over()
+                member.turned(work.assigned, faults.waits_for)
         except PassingFault as fault:
             pause = faults.met(fault)
+            member.paused(fault.message)
         else:
             pause = 0.0
         finally:
@@ -115,6 +133,7 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping) -> Non
         until = time.monotonic() + pause
         while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
             watchdog.beat()
+            member.paused(faults.waits_for or "")
 
 
 class Transform:
@@ -140,6 +159,10 @@ class Transform:
         self._writer.commit(outgoing, taken, self._reader.metadata)
         self._reader.counts.update({one: position.taken for one, position in taken.items()})
         return len(batch)
+
+    @property
+    def assigned(self) -> bool:
+        return self._reader.assigned
 
     def close(self) -> None:
         # The writer first: its transaction, if one is open, is ended before somebody else gets the partitions.
@@ -215,6 +238,10 @@ class Store:
         if batch:
             self._sink.write(batch)
         return len(batch)
+
+    @property
+    def assigned(self) -> bool:
+        return self._reader.assigned
 
     def close(self) -> None:
         self._reader.close()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.structs import MemberState
 
 from pipeline.broker.connection import SESSION_TIMEOUT_MS, Count, Partition, client, count_from, incoming, passing
-from pipeline.errors import OffsetsDisagree
+from pipeline.errors import OffsetsDisagree, PassingFault
 from pipeline.log import event
 from pipeline.records import Incoming
 from pipeline.settings import Settings
@@ -37,7 +39,8 @@ class Reader:
 
     ``position_of`` says where each newly assigned partition begins; without it the group's own offsets in Kafka do.
     A batch has at most BATCH_RECORDS records, or ``most`` when that is less.
-    Raises PassingFault when Kafka cannot be reached, OffsetsDisagree when the place to begin is not in the topic.
+    Raises PassingFault when Kafka cannot be reached or was silent for as long as a member of a group may be silent,
+    OffsetsDisagree when the place to begin is not in the topic.
     """
 
     def __init__(
@@ -53,6 +56,9 @@ class Reader:
         self.counts: dict[Partition, Count] = {}
         # The group's metadata as of the last poll, for the Writer to fence stale members with.
         self.metadata: Any = None
+        # Since when the group has been at rest with this member in it.
+        self._assigned_at: float | None = None
+        self._heartbeat: Any = None
         with passing():
             self._consumer = KafkaConsumer(
                 **client(settings, group),
@@ -93,7 +99,31 @@ class Reader:
             # As of now, while the partitions are surely ours: a process that is frozen from here to its commit comes
             # back with the member's old generation, and the broker fences it.
             self.metadata = self._consumer.group_metadata()
+        if self.metadata.state != MemberState.STABLE:
+            self._assigned_at = None
+        elif self._assigned_at is None:
+            self._assigned_at = time.monotonic()
+        elif not polled:
+            self._listen(self._assigned_at)
         return [incoming(record) for batch in polled.values() for record in batch]
+
+    @property
+    def assigned(self) -> bool:
+        """Whether, as of the last poll, the group had given this member its partitions, which may be none."""
+        return self._assigned_at is not None
+
+    def _listen(self, since: float) -> None:
+        """Raise PassingFault when the group has not answered this member for the length of a session.
+
+        The client itself goes on as if nothing was read only because there is nothing to read. It sends the next
+        heartbeat when the last one was answered, every three seconds, so the age of the last one says it.
+        """
+        if self._heartbeat is None:
+            measured = self._consumer.metrics(raw=True)
+            self._heartbeat = next(one for name, one in measured.items() if name.name == "last-heartbeat-seconds-ago")
+        silent = min(self._heartbeat.value(), time.monotonic() - since)
+        if silent > SESSION_TIMEOUT_MS / 1000:
+            raise PassingFault("Kafka does not answer", detail=f"the group was not heard of for {silent:.0f} s")
 
     def _place(self, fresh: set[TopicPartition]) -> None:
         first = self._consumer.beginning_offsets(list(fresh))

@@ -1,1 +1,1 @@
-"""What the containers of docker-compose.yml do besides the stages: settings, preparation, health, the first people."""
+"""What the containers of docker-compose.yml do besides the stages: settings, preparation, the first people."""

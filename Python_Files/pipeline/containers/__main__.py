@@ -18,7 +18,6 @@ _VERBS = {
     "setup-postgres": "give the superuser the password of .env and make the repository of the backups ready",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
-    "health": "say whether this container does its work",
     "first-people": "fetch once and wait until those people are in both stores",
 }
 
@@ -28,9 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, told in _VERBS.items():
         made = verbs.add_parser(verb, help=told)
-        if verb == "health":
-            made.add_argument("name", help="the stage, such as 2-Add_Label, or 0-Get_Data")
-        elif verb == "env-file":
+        if verb == "env-file":
             made.add_argument("path", type=Path)
             made.add_argument("--owner", metavar="UID:GID", help="whose it is to be")
     asked = parser.parse_args(arguments)
@@ -53,12 +50,8 @@ def _env_file(asked: argparse.Namespace) -> int:
 
 
 def _do(asked: argparse.Namespace, settings: Settings) -> None:
-    # Each verb loads what it alone needs: a health check runs every few seconds.
-    if asked.verb == "health":
-        from pipeline.containers import health
-
-        health.check(settings, asked.name)
-    elif asked.verb == "settings":
+    # Each verb loads what it alone needs.
+    if asked.verb == "settings":
         from pipeline.containers import handed
 
         handed.hand_out(settings)

@@ -44,16 +44,6 @@ _PRELOAD = """\
 Object.assign(process.env, require('./environment.json'));
 """
 
-# The route that counts the users of NocoDB's own database, for whoever opens the sign-in page.
-_HEALTH = """\
-const request = require('node:http').get(
-  { host: '127.0.0.1', port: 8080, path: '/api/v2/meta/nocodb/info', timeout: 5000 },
-  (answer) => process.exit(answer.statusCode === 200 ? 0 : 1),
-);
-request.on('timeout', () => process.exit(1));
-request.on('error', () => process.exit(1));
-"""
-
 
 def inside(settings: Settings) -> Settings:
     """The settings as they hold in the containers' network."""
@@ -124,7 +114,6 @@ def hand_out(settings: Settings, handed: Path = HANDED) -> None:
     _hand(handed / "kafka" / "server.properties", properties, ROOT_UID, 0o644)  # no secret is in it
     _hand(handed / "nocodb" / "environment.json", json.dumps(nocodb_environment(settings)), ROOT_UID)
     _hand(handed / "nocodb" / "environment.cjs", _PRELOAD, ROOT_UID)
-    _hand(handed / "nocodb" / "health.cjs", _HEALTH, ROOT_UID)
 
 
 def _backup_places(settings: Settings) -> None:

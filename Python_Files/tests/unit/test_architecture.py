@@ -29,8 +29,9 @@ LOWER = {
     "person.py": {"errors"},
     "steps.py": {"errors", "person"},
     "watchdog.py": {"log"},
+    "state.py": {"log"},
     "broker": {"errors", "settings", "log", "topics", "records", "watchdog"},
-    "stage.py": {"errors", "settings", "log", "topics", "records", "steps", "broker", "watchdog"},
+    "stage.py": {"errors", "settings", "log", "topics", "records", "state", "steps", "broker", "watchdog"},
 }
 
 
