@@ -3,6 +3,8 @@ set -Eeuo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 # shellcheck source=Administrator_scripts/lib.sh
 . Administrator_scripts/lib.sh
+# shellcheck source=Administrator_scripts/way.sh
+. Administrator_scripts/way.sh
 
 usage() {
     cat <<'TEXT'
@@ -12,7 +14,8 @@ changes nothing, one after an update applies what is new and keeps the data.
 usage: ./Project_Initialize.sh [--native | --docker]
   --native   run the servers as processes of this machine
   --docker   run them in containers
-  The choice is recorded in .env (PIPELINE_MODE). With neither it stays what it is; at first it is native.
+  With neither, the first run chooses: containers where a container engine can run them, else native. The choice is recorded
+  in .env (PIPELINE_MODE) and stays; Administrator_scripts/Move.sh takes the data from one way to the other.
 
 Settings given in the environment at the first run are written into .env:
   NOCODB_PORT=8090 ./Project_Initialize.sh
@@ -32,10 +35,8 @@ main() {
         esac
         shift
     done
-    case "$chosen" in
-        docker) exec Administrator_scripts/docker/initialize.sh ;;
-        "") or_in_containers initialize ;;
-    esac
+    choose_way "$chosen"
+    [[ "$WAY" != docker ]] || exec Administrator_scripts/docker/initialize.sh
     install_everything
     operations initialize
 }

@@ -3,11 +3,14 @@ set -Eeuo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 # shellcheck source=Administrator_scripts/lib.sh
 . Administrator_scripts/lib.sh
+# shellcheck source=Administrator_scripts/way.sh
+. Administrator_scripts/way.sh
 
 usage() {
     cat <<'TEXT'
 Starts the pipeline and waits until every part is really ready and the first people are in both stores. On a fresh clone
-it installs everything first. Does no harm when the pipeline runs already.
+it does first what ./Project_Initialize.sh does, after an update what is new of it. Does no harm when the pipeline runs
+already.
 
 usage: ./Project_Start.sh [--offline]
   --offline   feed from the bundled stand-in of the API instead of randomuser.me, until a start without --offline
@@ -16,7 +19,6 @@ TEXT
 
 main() {
     local arguments=()
-    or_in_containers start "$@"
     while (($#)); do
         case "$1" in
             --offline) arguments+=("$1") ;;
@@ -30,6 +32,8 @@ main() {
         esac
         shift
     done
+    choose_way --keep
+    [[ "$WAY" != docker ]] || exec Administrator_scripts/docker/start.sh ${arguments[@]+"${arguments[@]}"}
     if ! supervisor_runs; then
         install_everything
     fi

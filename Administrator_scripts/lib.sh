@@ -37,23 +37,35 @@ since() {
     printf '%d.%d' $((passed / 1000)) $((passed % 1000 / 100))
 }
 
+# settings_fail MESSAGE [DETAIL] [HINT]: as fail, with status 2.
+settings_fail() {
+    (fail "$@") || exit 2
+}
+
 # setting NAME [DEFAULT]: the value from the environment, or from the settings file, or the default. Only for the few
 # settings that are needed before Python is there; Python checks all of them.
 setting() {
     local value=""
     if [[ -n "${!1+given}" ]]; then
         value="${!1}"
-    elif [[ -e "$ENV_FILE" && ! -r "$ENV_FILE" ]]; then
-        fail "the settings file $ENV_FILE cannot be read" "it belongs to $(stat -c %U "$ENV_FILE")" \
-            "Call this script as that user or as root."
-    elif [[ -e "$ENV_FILE" ]]; then
-        value="$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" "$ENV_FILE" | tail -n 1)"
-        value="${value%%[[:space:]]#*}"
-        value="${value%"${value##*[![:space:]]}"}"
-        value="${value#[\"\']}"
-        value="${value%[\"\']}"
+    else
+        value="$(recorded "$1")" || exit 1
     fi
     printf '%s' "${value:-${2:-}}"
+}
+
+# recorded NAME: the value in the settings file, whatever the environment says; nothing where there is none.
+recorded() {
+    local value
+    [[ -e "$ENV_FILE" ]] || return 0
+    [[ -r "$ENV_FILE" ]] || fail "the settings file $ENV_FILE cannot be read" "it belongs to $(stat -c %U "$ENV_FILE")" \
+        "Call this script as that user or as root."
+    value="$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*//p" "$ENV_FILE" | tail -n 1)"
+    value="${value%%[[:space:]]#*}"
+    value="${value%"${value##*[![:space:]]}"}"
+    value="${value#[\"\']}"
+    value="${value%[\"\']}"
+    printf '%s' "$value"
 }
 
 # cache_directory: where downloads stay, so that a second clone installs without them.
@@ -112,9 +124,12 @@ operations() {
     as_service_user "$PYTHON" -m pipeline.operations "$@"
 }
 
-# mode: native or docker, as Project_Initialize.sh recorded it; nothing before that.
+# mode: native or docker, as Project_Initialize.sh recorded it; before that, as the environment says. What is recorded goes
+# first here, for the data is where it says.
 mode() {
-    setting PIPELINE_MODE
+    local way
+    way="$(recorded PIPELINE_MODE)" || exit 1
+    printf '%s' "${way:-${PIPELINE_MODE:-}}"
 }
 
 # or_in_containers NAME ARGUMENT...: becomes the container way's script when that way was chosen; else, and in a container,

@@ -5,6 +5,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 . Administrator_scripts/lib.sh
 # shellcheck source=Administrator_scripts/docker/compose.sh
 . Administrator_scripts/docker/compose.sh
+# shellcheck source=Administrator_scripts/docker/env_file.sh
+. Administrator_scripts/docker/env_file.sh
 
 SERVICES=(postgres kafka nocodb get-data backup add-timestamp add-label add-database-postgresql add-database-nocodb)
 
@@ -29,16 +31,19 @@ main() {
         shift
     done
     check_engine
-    if [[ ! -e "$ENV_FILE" ]] || ! docker image inspect "$PIPELINE_IMAGE" >/dev/null 2>&1; then
+    check_project
+    if [[ ! -e "$ENV_FILE" ]] || ! images_are_current || ! others_are_there; then
         Administrator_scripts/docker/initialize.sh
-    fi
-    need_env
-    if all_run; then
+    elif all_run && containers_are_current; then
         tell Pipeline "runs already; nothing was changed"
         where_to_look
         return
+    else
+        need_env
+        check_memory
+        write_env
     fi
-    check_port
+    check_address
     begin="$(now)"
     bring_up "$offline"
     tell Services "all do their work" "$(since "$begin")"
@@ -54,39 +59,49 @@ all_run() {
     done
 }
 
-check_port() {
-    local port host
-    port="$(setting NOCODB_PORT 8080)"
-    host="$(setting NOCODB_HOST 127.0.0.1)"
-    [[ "$host" =~ ^[0-9A-Fa-f.:]+$ ]] || fail "NOCODB_HOST is '$host'; allowed in the container way: an IP address"
-    case "$host" in 0.0.0.0 | ::) host=127.0.0.1 ;; esac
-    if ! is_running nocodb && (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
-        fail "port $port is in use" "somebody listens on $host:$port" "Set NOCODB_PORT in .env to a free port."
-    fi
-}
-
 # bring_up OFFLINE
 bring_up() {
-    local progress=quiet
-    [[ ! -t 2 ]] || progress=auto
-    PIPELINE_OFFLINE="$1" compose --progress "$progress" up --detach --wait --wait-timeout 600 --quiet-pull || tell_why
+    local said
+    said="$(mktemp)"
+    if [[ -t 2 ]]; then
+        PIPELINE_OFFLINE="$1" compose --progress auto up --detach --wait --wait-timeout 600 --quiet-pull || tell_why ""
+    else
+        PIPELINE_OFFLINE="$1" compose --progress quiet up --detach --wait --wait-timeout 600 --quiet-pull 2>"$said" ||
+            tell_why "$(<"$said")"
+    fi
+    rm -f "$said"
 }
 
-# tell_why: the parts that do not work, with the end of what they said.
+# tell_why SAID: ends the script with the reason: the error of the first part that has ended with one, or the parts that do
+# not work with the end of what they said, or what Compose said.
 tell_why() {
-    local service state health code bad=()
+    local service state health code log status=1 bad=() bad_states=()
     while IFS='|' read -r service state health code; do
         case "$state/$health/$code" in
-            running/healthy/* | exited//0 | exited/*/0 | created/*) ;;
-            *)
-                bad+=("$service")
-                printf -- '--- %s (%s %s)\n' "$service" "$state" "$health" >&2
-                compose logs --no-log-prefix --tail 8 "$service" >&2
-                ;;
+            running/healthy/* | running//* | exited//0 | exited/*/0 | created/*) continue ;;
         esac
+        # The parts that run once check what they find, and their error says all: what comes after them only waited.
+        log="$(compose logs --no-log-prefix --no-color --tail 20 "$service" 2>/dev/null)" || true
+        if [[ "$state" == exited && "$log" == *"error: "* ]] && runs_once "$service"; then
+            sed -n '/^error: /,$p' <<<"$log" | grep -E '^(error|detail|hint): ' | awk '!seen[$0]++' >&2
+            [[ "$code" != 2 ]] || status=2
+            exit "$status"
+        fi
+        bad+=("$service")
+        bad_states+=("$service ($state${health:+, $health})")
     done < <(compose ps --all --format '{{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}')
-    fail "the containers did not get ready" "not ready: ${bad[*]:-see above}" \
+    for service in ${bad[@]+"${bad[@]}"}; do
+        printf -- '--- %s\n' "$service" >&2
+        compose logs --no-log-prefix --no-color --tail 8 "$service" >&2
+    done
+    [[ -z "$1" || "${#bad[@]}" -gt 0 ]] || printf '%s\n' "$1" | tail -n 5 >&2
+    fail "the containers did not get ready" "not ready: $(printf '%s, ' "${bad_states[@]-see above}" | sed 's/, $//')" \
         "See Administrator_scripts/Logs.sh NAME; what did start goes on running until ./Project_Stop.sh."
+}
+
+# runs_once SERVICE: whether it does its work at every start and ends.
+runs_once() {
+    case "$1" in settings | setup | setup-*) ;; *) return 1 ;; esac
 }
 
 where_to_look() {

@@ -314,16 +314,22 @@ def read_file(path: Path) -> dict[str, str]:
         ) from None
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this process: the environment over ``.env`` over the defaults."""
-    path = env_file(environ)
-    values = read_file(path)
+def check_names(path: Path, values: Mapping[str, str]) -> None:
+    """Raise SettingsError that lists every name of the file that is no setting: most often one that was misspelt."""
     names = defaults()
     unknown = sorted(name for name in values if name not in names)
     if unknown:
         raise SettingsError(
             f"{path} has settings that do not exist: {', '.join(unknown)}",
-            hint="Compare the names with .env.example.",
+            hint="Compare the names with .env.example; take out what an older version had.",
         )
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process: the environment over ``.env`` over the defaults."""
+    path = env_file(environ)
+    values = read_file(path)
+    check_names(path, values)
+    names = defaults()
     values.update({name: environ[name] for name in names if name in environ})
     return parse(values, where=f"the settings in {path} and the environment")

@@ -138,6 +138,7 @@ def new_instance(**given: str) -> Instance:
         directory,
         {
             "PIPELINE_ENV_FILE": str(directory / "env"),
+            "PIPELINE_MODE": "native",  # on a machine with a container engine too
             "DATA_DIR": str(directory / "data"),
             "BACKUP_DIR": str(directory / "backup"),
             **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),

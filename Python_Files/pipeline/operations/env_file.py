@@ -54,24 +54,32 @@ def prepare(
     """Make or complete the settings file and return the settings. Everything is checked before anything is written.
 
     A new file has the values that the environment gives, and generated secrets. One that is there keeps its values and
-    gets the secrets that it lacks; ``mode``, if given, is recorded in both. The file is readable by its owner alone.
-    Raises SettingsError.
+    gets the settings that it lacks, for it is of an older version; ``mode``, if given, is recorded in both. The file is
+    readable by its owner alone. Raises SettingsError.
     """
     there = path.exists()
     values = settings.read_file(path) if there else {}
+    settings.check_names(path, values)
     new: dict[str, str] = {}
     if not there:
         new = {name: environ[name] for name in settings.defaults() if name in environ}
-    for name in settings.secret_names():
-        if name not in values:
-            new.setdefault(name, environ.get(name) or generate(name))
+    for name, default in settings.defaults().items():
+        if name in values or name in new or name == "PIPELINE_MODE":
+            continue
+        if name in settings.secret_names():
+            new[name] = environ.get(name) or generate(name)
+        elif there:
+            new[name] = environ.get(name, str(default).lower() if isinstance(default, bool) else str(default))
     if mode and values.get("PIPELINE_MODE", "") != mode:
         new["PIPELINE_MODE"] = mode
-    checked = settings.parse({**values, **new, **{n: environ[n] for n in settings.defaults() if n in environ}})
+    given = {name: environ[name] for name in settings.defaults() if name in environ}
+    if mode:
+        given["PIPELINE_MODE"] = mode  # this is its place, whatever the environment says
+    checked = settings.parse({**values, **new, **given})
     if new:
         text = path.read_text(encoding="utf-8") if there else EXAMPLE.read_text(encoding="utf-8")
         files.write(path, fill(text, new), 0o600, owner)
-        added = ", ".join(sorted(set(new) - {"PIPELINE_MODE"}))
+        added = ", ".join(name for name in new if name != "PIPELINE_MODE")
         tell("Settings", f"{path.name} completed: {added or 'PIPELINE_MODE'}" if there else f"{path.name} written")
     else:
         _close(path, owner)

@@ -60,17 +60,41 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     assert ((tmp_path / "env").read_bytes(), (tmp_path / "env").stat().st_ino) == before
 
 
-def test_an_older_file_gets_the_secrets_it_lacks_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_an_older_file_gets_what_it_lacks_and_keeps_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "env"
     env_file.prepare(path, {"NOCODB_PORT": "8090"})
     lines = [line for line in path.read_text().splitlines() if not line.startswith(("READER_DB_PASSWORD=", "LOG_"))]
     path.write_text("\n".join([*lines, "# a person's own remark"]) + "\n")
     env_file.prepare(path, {})
     text = path.read_text()
-    assert len(values(path)["READER_DB_PASSWORD"] or "") == 32
+    secret = values(path)["READER_DB_PASSWORD"] or ""
+    told = capsys.readouterr().out
+    assert "env completed: READER_DB_PASSWORD, LOG_LEVEL, LOG_FILE_MB, LOG_FILES" in told
+    assert len(secret) == 32
+    assert secret not in told
+    assert list(settings.defaults()) == sorted(values(path), key=list(settings.defaults()).index)
     assert "# a person's own remark" in text
     assert values(path)["NOCODB_PORT"] == "8090"
     assert settings.load({"PIPELINE_ENV_FILE": str(path)}).log_level == "INFO"
+
+
+def test_names_that_are_no_settings_are_told_all_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    text = path.read_text().replace("LOG_FILES=5\n", "") + "NOCODB_PROT=1\nKAFKA_HEAP=secret-word\n"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        env_file.prepare(path, {})
+    assert "KAFKA_HEAP, NOCODB_PROT" in caught.value.message
+    assert "secret-word" not in caught.value.report()
+    assert path.read_text() == text
+
+
+def test_the_way_that_is_given_goes_before_the_one_of_the_environment(tmp_path: Path) -> None:
+    prepared = env_file.prepare(tmp_path / "env", {"PIPELINE_MODE": "native", "KAFKA_BROKERS": "3"}, mode="docker")
+    assert (prepared.pipeline_mode, values(tmp_path / "env")["PIPELINE_MODE"]) == ("docker", "docker")
 
 
 def test_an_empty_secret_is_a_fault_and_not_replaced_behind_the_persons_back(tmp_path: Path) -> None:
