@@ -5,7 +5,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 usage() {
     cat <<'TEXT'
 Runs every check of the project: ruff, mypy, shellcheck and all tests. Installs what it needs, as Project_Initialize.sh
-does, and starts real servers on free ports in scratch directories; an instance that runs here is left alone.
+does, and starts real servers on free ports in scratch directories; an instance that runs here is left alone. The tests of
+the container way run where a container engine answers; where none does they are skipped, and it says so.
 
 usage: Administrator_scripts/Run_Tests.sh [--unit] [-- ARGUMENTS OF PYTEST]
   --unit   the checks and the unit tests only: seconds, no servers
@@ -50,8 +51,20 @@ checks() {
     .venv/bin/shellcheck -x "${scripts[@]}"
 }
 
+# containers_told: one line that says whether the tests of the container way run here, and why not.
+containers_told() {
+    local said
+    # shellcheck source=Administrator_scripts/docker/compose.sh
+    if said="$( (. Administrator_scripts/docker/compose.sh && check_engine && printf '%s' "$ENGINE") 2>&1)"; then
+        printf 'containers: the engine %s answers, the tests of the container way are run' "$said"
+    else
+        printf 'containers: THE TESTS OF THE CONTAINER WAY ARE SKIPPED: %s' \
+            "$(sed -nE 's/^(error|detail): //p' <<<"$said" | paste -sd ';' | sed 's/;/; /g')"
+    fi
+}
+
 main() {
-    local unit=false arguments=("$@")
+    local unit=false containers status=0 arguments=("$@")
     while (($#)); do
         case "$1" in
             -h | --help) usage && return ;;
@@ -71,12 +84,16 @@ main() {
     . Administrator_scripts/native/testing.sh
     if $unit; then install_for_tests unit; else install_for_tests; fi
     checks
-    echo "== pytest"
     if $unit; then
-        .venv/bin/pytest -q Python_Files/tests/unit "$@"
-    else
-        .venv/bin/pytest -q "$@"
+        echo "== pytest"
+        .venv/bin/pytest -q -rs Python_Files/tests/unit "$@"
+        return
     fi
+    containers="$(containers_told)"
+    printf '== %s\n== pytest\n' "$containers"
+    .venv/bin/pytest -q -rs "$@" || status=$?
+    printf '== %s\n' "$containers"
+    return "$status"
 }
 
 main "$@"

@@ -14,7 +14,7 @@ from pipeline.settings import Settings
 
 _VERBS = {
     "env-file": "make or complete the settings file",
-    "settings": "check the settings file and hand each service its part",
+    "settings": "check the settings file and the volumes, and hand each service its part",
     "setup-postgres": "give the superuser the password of .env and make the repository of the backups ready",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
@@ -52,8 +52,9 @@ def _env_file(asked: argparse.Namespace) -> int:
 def _do(asked: argparse.Namespace, settings: Settings) -> None:
     # Each verb loads what it alone needs.
     if asked.verb == "settings":
-        from pipeline.containers import handed
+        from pipeline.containers import handed, volumes
 
+        volumes.check(settings)
         handed.hand_out(settings)
     elif asked.verb == "first-people":
         from pipeline.containers import first_people

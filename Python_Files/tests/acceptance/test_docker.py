@@ -34,12 +34,11 @@ for entry in pathlib.Path("/proc").iterdir():
 """
 
 
-def engine_answers() -> bool:
-    try:
-        done = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+def why_no_engine() -> str:
+    """What the scripts say when the containers cannot run here; nothing when they can."""
+    check = ". Administrator_scripts/lib.sh; . Administrator_scripts/docker/compose.sh; check_engine"
+    done = subprocess.run(["bash", "-c", check], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return "; ".join(done.stderr.splitlines()[:2]) if done.returncode else ""
 
 
 @dataclass
@@ -94,8 +93,8 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
-    if not engine_answers():
-        pytest.skip("no container engine answers")
+    if why := why_no_engine():
+        pytest.skip(why)
     with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp") as directory:
         one = Project(
             {
