@@ -24,13 +24,13 @@ STAGES = ("add-timestamp", "add-label", "add-database-postgresql", "add-database
 SERVICES = ("postgres", "kafka", "nocodb", "get-data", "backup", *STAGES)
 ONE_SHOTS = ("settings", "setup-postgres", "setup", "setup-nocodb")
 
-# Ends the program of a container from within, the way a crash does; the init process and this one are left alone.
-KILL_THE_PROGRAM = """
-import os, pathlib, signal
+# Sends the program of a container a signal from within; the init process and this one are left alone.
+SIGNAL_THE_PROGRAM = """
+import os, pathlib, signal, sys
 for entry in pathlib.Path("/proc").iterdir():
     if entry.name.isdigit() and int(entry.name) not in (1, os.getpid()):
         if b"Python_Files/" in (entry / "cmdline").read_bytes():
-            os.kill(int(entry.name), signal.SIGKILL)
+            os.kill(int(entry.name), signal.Signals[sys.argv[1]])
 """
 
 
@@ -82,6 +82,22 @@ class Project:
     def healthy(self, service: str) -> int:
         """How many containers of the service do their work."""
         return self.compose("ps", "--format", "{{.Health}}", service).split().count("healthy")
+
+    def says(self, service: str) -> str:
+        """What the last health check of the service's container said."""
+        container = self.compose("ps", "--quiet", service).strip()
+        told = json.loads(self.run("docker", "inspect", "--format", "{{json .State.Health.Log}}", container))
+        return str(told[-1]["Output"]).strip() if told else ""
+
+    def signal(self, service: str, name: str) -> None:
+        """Send the program of the service's container a signal."""
+        subprocess.run(
+            ["docker", "compose", "exec", "-T", service, "python", "-c", SIGNAL_THE_PROGRAM, name],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            check=False,  # after SIGKILL the container may end before it has answered
+        )
 
     def everybody_is_stored(self) -> bool:
         totals = self.status()["totals"]
@@ -146,16 +162,31 @@ def test_the_real_people_of_a_saved_response_are_fed_from_the_host(project: Proj
 def test_a_killed_stage_comes_back_and_loses_nobody(project: Project, stage: str) -> None:
     before = project.restarts(stage)
     project.feed("--offline", "--results", "500")
-    subprocess.run(
-        ["docker", "compose", "exec", "-T", stage, "python", "-c", KILL_THE_PROGRAM],
-        cwd=ROOT,
-        env={**os.environ, **project.environment},
-        capture_output=True,
-        check=False,  # the container may end before it has answered
-    )
+    project.signal(stage, "SIGKILL")
     until(lambda: project.restarts(stage) > before, f"{stage} is started again")
     until(project.everybody_is_stored, "everybody in both stores")
     until(lambda: project.healthy(stage) == 1, f"{stage} does its work again")
+
+
+def test_a_frozen_stage_is_unhealthy_until_it_goes_on(project: Project) -> None:
+    project.signal("add-timestamp", "SIGSTOP")
+    until(lambda: project.healthy("add-timestamp") == 0, "the frozen stage is unhealthy", 150)
+    assert project.says("add-timestamp").startswith("working, but it has not moved for ")
+    assert project.healthy("add-label") == 1
+    project.signal("add-timestamp", "SIGCONT")
+    until(lambda: project.healthy("add-timestamp") == 1, "the stage does its work again", 150)
+
+
+def test_stages_without_kafka_are_unhealthy_and_say_what_they_wait_for(project: Project) -> None:
+    project.compose("stop", "kafka")
+    for stage in STAGES:
+        until(lambda stage=stage: project.healthy(stage) == 0, f"{stage} is unhealthy", 150)
+        assert project.says(stage).startswith("paused: Kafka ")
+    assert project.healthy("get-data") == 1  # it looks at its crontab as ever
+    project.compose("start", "kafka")
+    for stage in STAGES:
+        until(lambda stage=stage: project.healthy(stage) == 1, f"{stage} does its work again", 240)
+    until(project.everybody_is_stored, "everybody in both stores", 240)
 
 
 def test_a_stage_scales_to_three_and_back_under_load(project: Project) -> None:
