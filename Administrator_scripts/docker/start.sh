@@ -83,7 +83,9 @@ tell_why() {
         # The parts that run once check what they find, and their error says all: what comes after them only waited.
         log="$(compose logs --no-log-prefix --no-color --tail 20 "$service" 2>/dev/null)" || true
         if [[ "$state" == exited && "$log" == *"error: "* ]] && runs_once "$service"; then
-            sed -n '/^error: /,$p' <<<"$log" | grep -E '^(error|detail|hint): ' | awk '!seen[$0]++' >&2
+            grep -E '^(error|detail|hint): ' <<<"$log" | awk '!seen[$0]++' >&2
+            grep -q '^hint: ' <<<"$log" || printf 'hint: %s\n' >&2 \
+                "Administrator_scripts/Logs.sh $service tells more; ./Project_Start.sh goes on where this one ended."
             [[ "$code" != 2 ]] || status=2
             exit "$status"
         fi

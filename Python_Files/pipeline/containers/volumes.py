@@ -44,7 +44,8 @@ def check(settings: Settings, mounted: Path = MOUNTED, owners: Mapping[str, User
             what = "it" if strangers[0] == volume else f"{strangers[0].name!r} in it"
             raise PipelineError(
                 f"the volume {full} belongs to somebody else",
-                detail=f"{what} is of uid {strangers[0].lstat().st_uid}; {user.name}, whose data it holds, has uid {user.uid}",
+                detail=f"{what} is of uid {strangers[0].lstat().st_uid}; "
+                f"{user.name}, whose data it holds, has uid {user.uid}",
                 hint=f"If the data is this installation's: docker run --rm --user 0 --volume {full}:/volume {image} "
                 f"chown -R {user.uid}:{user.uid} /volume. Else set COMPOSE_PROJECT_NAME in .env to another name.",
             )
