@@ -118,7 +118,7 @@ check_address() {
         *)
             if command -v ip >/dev/null && [[ -z "$(ip -o address show to "$host" 2>/dev/null)" ]]; then
                 settings_fail "NOCODB_HOST is $host, which is not an address of this machine" \
-                    "its addresses: $(ip -o address show 2>/dev/null | awk '{sub(/\/.*/, "", $4); printf "%s%s", sep, $4; sep = ", "}')" \
+                    "its addresses for others are: $(_addresses)" \
                     "Set NOCODB_HOST in .env to one of them, or to 127.0.0.1 for this machine alone."
             fi
             ;;
@@ -128,6 +128,13 @@ check_address() {
         fail "port $port is in use" "$holder listens on $asked:$port" \
             "Set NOCODB_PORT in .env to a free port, or end what listens there."
     fi
+}
+
+# _addresses: those of this machine that others can reach, without the bridges of the engines.
+_addresses() {
+    local found
+    found="$(ip -o address show scope global 2>/dev/null | awk '$2 !~ /^(docker|br-|veth|virbr)/ {sub(/\/.*/, "", $4); print $4}')"
+    paste -sd ' ' <<<"${found:-none}"
 }
 
 # _holder PORT: who has it, as far as this user may know: another container, or a process.

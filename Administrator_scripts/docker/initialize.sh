@@ -27,6 +27,7 @@ main() {
     check_engine
     check_project
     check_memory
+    check_address
     if ! images_are_current || ! others_are_there; then check_room; fi
     begin="$(now)"
     if images_are_current; then

@@ -15,14 +15,15 @@ MOUNTED = Path("/volumes")
 
 @dataclass(frozen=True)
 class User:
-    """Whom a service runs as: its user is fixed by its image."""
+    """Whom a service runs as, which is fixed by its image, and what of the volume's top it uses; nothing means all."""
 
     name: str
     uid: int
+    uses: tuple[str, ...] = ()
 
 
 OWNERS = {
-    "postgres-data": User("PostgreSQL", 999),
+    "postgres-data": User("PostgreSQL", 999, ("data",)),  # an image may bring more, such as a folder of its version
     "kafka-data": User("Kafka", 1000),
     "nocodb-data": User("NocoDB", 0),
     "pipeline-data": User("the stages", 10001),
@@ -37,7 +38,7 @@ def check(settings: Settings, mounted: Path = MOUNTED, owners: Mapping[str, User
     """
     for name, user in owners.items():
         volume = mounted / name
-        strangers = _strangers(volume, user.uid) if volume.is_dir() else []
+        strangers = _strangers(volume, user) if volume.is_dir() else []
         if strangers:
             full = f"{settings.compose_project_name}_{name}"
             image = f"{settings.compose_project_name}/pipeline:0.1.0"
@@ -51,10 +52,11 @@ def check(settings: Settings, mounted: Path = MOUNTED, owners: Mapping[str, User
             )
 
 
-def _strangers(volume: Path, uid: int) -> list[Path]:
+def _strangers(volume: Path, user: User) -> list[Path]:
     inside = sorted(path for path in volume.iterdir() if path.name != "lost+found")
-    found = [path for path in inside if path.lstat().st_uid != uid]
+    used = [path for path in inside if not user.uses or path.name in user.uses]
+    found = [path for path in used if path.lstat().st_uid != user.uid]
     top = volume.stat()
-    if inside and top.st_uid != uid and not top.st_mode & stat.S_IWOTH:
+    if inside and top.st_uid != user.uid and not top.st_mode & stat.S_IWOTH:
         found.append(volume)
     return found

@@ -46,3 +46,13 @@ def test_an_empty_volume_is_nobodys_fault(tmp_path: Path, some_settings: Setting
         (tmp_path / "postgres-data" / name).mkdir()
     volumes.check(some_settings, tmp_path, ANOTHER)
     volumes.check(some_settings, tmp_path / "not-mounted", ANOTHER)
+
+
+def test_what_the_service_does_not_use_may_be_anybodys(tmp_path: Path, some_settings: Settings) -> None:
+    (tmp_path / "postgres-data" / "18").mkdir(parents=True)
+    (tmp_path / "postgres-data").chmod(0o1777)
+    another = {"postgres-data": volumes.User("PostgreSQL", os.geteuid() + 1, ("data",))}
+    volumes.check(some_settings, tmp_path, another)
+    (tmp_path / "postgres-data").chmod(0o755)
+    with pytest.raises(PipelineError, match="belongs to somebody else"):
+        volumes.check(some_settings, tmp_path, another)
