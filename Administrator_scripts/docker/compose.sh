@@ -15,10 +15,10 @@ PIPELINE_IMAGE="$PROJECT/$(sed -nE 's/^  image: .*\/(pipeline:.*)$/\1/p' "$ROOT/
 
 # compose ARGUMENT...: docker compose on this project, with its settings.
 compose() {
-    local given=()
-    [[ ! -e "$ENV_FILE" ]] || given=(--env-file "$ENV_FILE")
-    PIPELINE_ENV_FILE="$ENV_FILE" docker compose --project-directory "$ROOT" -f "$ROOT/docker-compose.yml" \
-        ${given[@]+"${given[@]}"} "$@"
+    local given=(-f "$ROOT/docker-compose.yml")
+    [[ "$(setting KAFKA_BROKERS 1)" != 3 ]] || given+=(-f "$ROOT/docker-compose.cluster.yml")
+    [[ ! -e "$ENV_FILE" ]] || given+=(--env-file "$ENV_FILE")
+    PIPELINE_ENV_FILE="$ENV_FILE" docker compose --project-directory "$ROOT" "${given[@]}" "$@"
 }
 
 # need_env: ends the script when there are no settings yet.

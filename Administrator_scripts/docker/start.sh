@@ -22,6 +22,7 @@ TEXT
 
 main() {
     local begin offline=""
+    [[ "$(setting KAFKA_BROKERS 1)" != 3 ]] || SERVICES+=(kafka-2 kafka-3)
     while (($#)); do
         case "$1" in
             --offline) offline=true ;;

@@ -30,13 +30,15 @@ def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing; the names of those.
 
     Existing ones keep their data, and get the retention and the number of partitions of the settings. Raises
-    SettingsError when there are more partitions than KAFKA_PARTITIONS: they cannot become fewer.
+    SettingsError when there are more partitions than KAFKA_PARTITIONS: they cannot become fewer; PassingFault while
+    topics are missing and not all brokers are there, for each is to get its copy.
     """
     retention = {"retention.ms": str(settings.kafka_retention_hours * 3_600_000), "retention.bytes": "-1"}
     with _admin(settings) as admin:
         there = set(admin.list_topics())
         missing = [topic for topic in topics.ALL if topic.name not in there]
         if missing:
+            _check_brokers(admin, settings)
             admin.create_topics(
                 [
                     NewTopic(
@@ -52,6 +54,12 @@ def create_topics(settings: Settings) -> list[str]:
         existing = [topic for topic in topics.ALL if topic.name in there]
         _bring_up_to_date(admin, settings, existing, retention)
     return [topic.name for topic in missing]
+
+
+def _check_brokers(admin: KafkaAdminClient, settings: Settings) -> None:
+    there = sum(not one.get("is_fenced") for one in admin.describe_cluster()["brokers"])
+    if there < settings.kafka_brokers:
+        raise PassingFault("Kafka's brokers are not all there yet", detail=f"{there} of {settings.kafka_brokers}")
 
 
 def _bring_up_to_date(

@@ -45,7 +45,12 @@ def passing() -> Iterator[None]:
 
 
 def client(settings: Settings, name: str) -> dict[str, Any]:
-    return {"bootstrap_servers": settings.bootstrap_servers, "client_id": name}
+    return {
+        "bootstrap_servers": settings.bootstrap_servers.split(","),
+        "client_id": name,
+        # A broker that is back is found again soon.
+        "reconnect_backoff_max_ms": 1_000,
+    }
 
 
 def count_from(metadata: str | None) -> Count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,8 +57,10 @@ class Writer:
     ) -> None:
         """Commit the records, and with them the positions of ``group``: all or nothing.
 
-        Raises Fenced when another process has taken over, PassingFault for all else.
+        Raises Fenced when another process has taken over, PassingFault for all else, also when it takes longer than the
+        broker lets a transaction take. Whether it was committed then shows when the next Writer is there.
         """
+        until = time.monotonic() + TRANSACTION_TIMEOUT_MS / 1000
         with passing():
             self._producer.begin_transaction()
             sent = [
@@ -72,29 +75,39 @@ class Writer:
             ]
             # A record that could not be sent is told by its own future alone: the client goes on without it, and would
             # commit the offsets of records that are nowhere.
-            self._producer.flush()
             for one in sent:
-                if not one.succeeded():
-                    raise one.exception or kafka_errors.KafkaTimeoutError("a record was neither sent nor refused")
+                one.get(timeout=max(0.0, until - time.monotonic()))
             if positions:
                 if group.generation_id < 0 or not group.member_id:
                     # The broker would take such a commit from anybody.
                     raise PassingFault("this process is no member of its group any more")
-                self._producer.send_offsets_to_transaction(
-                    {
-                        TopicPartition(*partition): OffsetAndMetadata(
-                            position.offset, f"{position.taken.processed},{position.taken.rejected}", -1
-                        )
-                        for partition, position in positions.items()
-                    },
-                    group,
-                )
+                offsets = {
+                    TopicPartition(*partition): OffsetAndMetadata(
+                        position.offset, f"{position.taken.processed},{position.taken.rejected}", -1
+                    )
+                    for partition, position in positions.items()
+                }
+                self._finish(self._transactions.send_offsets_to_transaction(offsets, group), until)
             self._check_epoch()
-            self._producer.commit_transaction()
+            self._finish(self._transactions.begin_commit(), until)
             self._check_epoch()
 
+    @property
+    def _transactions(self) -> Any:
+        return self._producer._transaction_manager
+
+    def _finish(self, result: Any, until: float) -> None:
+        """Wait for a step of the transaction as the client itself does, but not for ever.
+
+        The client can lose such a step together with the broker that it was meant for, and the time-out of a record
+        (two minutes) does not count for it.
+        """
+        self._producer._sender.wakeup()
+        if not result.wait(timeout_ms=max(0.0, until - time.monotonic()) * 1000):
+            raise kafka_errors.KafkaTimeoutError("the transaction was not committed in its time")
+
     def _epoch(self) -> object:
-        return self._producer._transaction_manager.producer_id_and_epoch
+        return self._transactions.producer_id_and_epoch
 
     def _check_epoch(self) -> None:
         """Raises PassingFault when the client has taken a new epoch on its own.
@@ -107,8 +120,12 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the connection within two seconds. The broker, or the next Writer, ends what is open."""
-        with suppress(Exception):
+        try:
             self._producer.close(timeout=2)
+        except Exception:
+            # With records left it gives up early, and its thread would go on trying to send them for minutes.
+            with suppress(Exception):
+                self._producer._sender.force_close()
 
 
 class _TransactionalPublisher:

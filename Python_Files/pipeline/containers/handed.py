@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline import backup
 from pipeline import settings as all_settings
+from pipeline.containers import brokers
 from pipeline.operations import env_file, kafka_server, nocodb_server
 from pipeline.settings import Settings
 
@@ -54,13 +55,17 @@ def inside(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, **given)
 
 
-def kafka_properties(settings: Settings) -> dict[str, str]:
+def kafka_properties(settings: Settings, node: int = 1) -> dict[str, str]:
     """The native server.properties, with what a container needs otherwise."""
-    values = kafka_server.properties(settings)
+    values = kafka_server.properties(settings, node)
     # The image formats the storage with its own tool, which wants to be told the voters.
     del values["controller.quorum.bootstrap.servers"]
+    voters = (
+        f"{number}@{kafka_server.host_of(settings, number)}:{settings.kafka_controller_port}"
+        for number in range(1, settings.kafka_brokers + 1)
+    )
     return values | {
-        "controller.quorum.voters": f"1@kafka:{settings.kafka_controller_port}",
+        "controller.quorum.voters": ",".join(voters),
         "listeners": f"PLAINTEXT://:{settings.kafka_port},CONTROLLER://:{settings.kafka_controller_port}",
         "log.dirs": "/var/lib/kafka/data",
     }
@@ -101,17 +106,21 @@ def _hand(path: Path, text: str, uid: int, mode: int = 0o400) -> None:
 def hand_out(settings: Settings, handed: Path = HANDED) -> None:
     """Write what every service needs below ``handed``, which has a folder for each; make the backups' places.
 
-    Raises PipelineError when the directory of the backups cannot be used.
+    Raises PipelineError, before anything is written, when Kafka's data is of another number of brokers; also when the
+    directory of the backups cannot be used.
     """
     original = all_settings.env_file().read_text(encoding="utf-8")
     settings = inside(settings)
+    brokers.check(settings, handed)
     _hand(handed / "pipeline" / "env", _text(settings), PIPELINE_UID)
     _hand(handed / "postgres" / "env", _text(settings), POSTGRES_UID)
     _hand(handed / "postgres" / "env.original", original, POSTGRES_UID)
     _hand(handed / "postgres" / "password", settings.postgres_password, POSTGRES_UID)
     _backup_places(settings)
-    properties = "".join(f"{name}={value}\n" for name, value in kafka_properties(settings).items())
-    _hand(handed / "kafka" / "server.properties", properties, ROOT_UID, 0o644)  # no secret is in it
+    for node in range(1, settings.kafka_brokers + 1):
+        properties = "".join(f"{name}={value}\n" for name, value in kafka_properties(settings, node).items())
+        # No secret is in it.
+        _hand(handed / kafka_server.host_of(settings, node) / "server.properties", properties, ROOT_UID, 0o644)
     _hand(handed / "nocodb" / "environment.json", json.dumps(nocodb_environment(settings)), ROOT_UID)
     _hand(handed / "nocodb" / "environment.cjs", _PRELOAD, ROOT_UID)
 

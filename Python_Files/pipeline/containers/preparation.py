@@ -19,6 +19,8 @@ from pipeline.settings import Settings
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
+# Three brokers are started, and not waited for, by Compose: when one is broken for good, the other two are enough.
+BROKERS_PATIENCE_SECONDS = 300.0
 
 Result = TypeVar("Result")
 
@@ -67,7 +69,8 @@ def prepare(settings: Settings) -> None:
         offline.unlink(missing_ok=True)
     applied = patiently(lambda: migrations.migrate(settings))
     event(logger, logging.INFO, "tables and roles are up to date", applied=", ".join(applied) or None)
-    created = patiently(lambda: broker.create_topics(settings))
+    seconds = PATIENCE_SECONDS if settings.kafka_brokers == 1 else BROKERS_PATIENCE_SECONDS
+    created = patiently(lambda: broker.create_topics(settings), seconds)
     event(logger, logging.INFO, "topics are there", created=", ".join(created) or None)
 
 

@@ -25,6 +25,8 @@ class User:
 OWNERS = {
     "postgres-data": User("PostgreSQL", 999, ("data",)),  # an image may bring more, such as a folder of its version
     "kafka-data": User("Kafka", 1000),
+    "kafka-2-data": User("Kafka", 1000),
+    "kafka-3-data": User("Kafka", 1000),
     "nocodb-data": User("NocoDB", 0),
     "pipeline-data": User("the stages", 10001),
 }

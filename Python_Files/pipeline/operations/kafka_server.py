@@ -1,4 +1,4 @@
-"""Apache Kafka as one process that is broker and controller: its configuration, its format, its command line."""
+"""Apache Kafka as processes that are broker and controller: their configuration, format and command line."""
 
 from __future__ import annotations
 
@@ -34,14 +34,39 @@ def directory(settings: Settings) -> Path:
     return settings.data / "kafka"
 
 
-def properties(settings: Settings) -> dict[str, str]:
-    """What is in server.properties."""
-    host = f"[{settings.kafka_host}]" if ":" in settings.kafka_host else settings.kafka_host
+def host_of(settings: Settings, node: int) -> str:
+    """The host of a broker, as others reach it; nodes count from 1."""
+    return settings.kafka_host if node == 1 else f"{settings.kafka_host}-{node}"
+
+
+def copies(brokers: int) -> dict[str, str]:
+    """How many brokers have each record, and how many must have it before it is acknowledged.
+
+    Of three brokers any one may be away: the other two go on, and what was acknowledged is on both. No broker that has
+    less than that ever becomes the leader.
+    """
+    factor, least = ("3", "2") if brokers == 3 else ("1", "1")
+    return {
+        "default.replication.factor": factor,
+        "min.insync.replicas": least,
+        "unclean.leader.election.enable": "false",
+        "offsets.topic.replication.factor": factor,
+        "transaction.state.log.replication.factor": factor,
+        "transaction.state.log.min.isr": least,
+        "share.coordinator.state.topic.replication.factor": factor,
+        "share.coordinator.state.topic.min.isr": least,
+    }
+
+
+def properties(settings: Settings, node: int = 1) -> dict[str, str]:
+    """What is in the server.properties of a node."""
+    name = host_of(settings, node)
+    host = f"[{name}]" if ":" in name else name
     advertised = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - who listens everywhere
     largest = str(topics.REJECTED_RECORD_BYTES + 100_000)
     values = {
         "process.roles": "broker,controller",
-        "node.id": "1",
+        "node.id": str(node),
         "controller.quorum.bootstrap.servers": f"{advertised}:{settings.kafka_controller_port}",
         "listeners": f"PLAINTEXT://{host}:{settings.kafka_port},CONTROLLER://{host}:{settings.kafka_controller_port}",
         "advertised.listeners": f"PLAINTEXT://{advertised}:{settings.kafka_port},"
@@ -52,12 +77,7 @@ def properties(settings: Settings) -> dict[str, str]:
         "log.dirs": str(directory(settings) / "log"),
         "auto.create.topics.enable": "false",
         "num.partitions": str(settings.kafka_partitions),
-        # One broker.
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
+        **copies(settings.kafka_brokers),
         "group.initial.rebalance.delay.ms": "0",
         # A handful of groups and transactional ids: fewer partitions than the default of 50 start faster.
         "offsets.topic.num.partitions": "10",
@@ -71,7 +91,8 @@ def properties(settings: Settings) -> dict[str, str]:
         "replica.fetch.max.bytes": largest,
     }
     if settings.kafka_flush_every_append:
-        # One broker alone has no replica to ask: what it acknowledges must be on its disk.
+        # One broker alone has no replica to ask: what it acknowledges must be on its disk. Three on one machine lose
+        # their power together.
         values["log.flush.interval.messages"] = "1"
     return values
 

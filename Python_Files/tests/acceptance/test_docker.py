@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from conftest import free_ports, until
+from compose_project import Project, started_project
+from conftest import until
 from pipeline import settings as all_settings
 from pipeline.settings import ROOT
 
@@ -24,108 +21,10 @@ STAGES = ("add-timestamp", "add-label", "add-database-postgresql", "add-database
 SERVICES = ("postgres", "kafka", "nocodb", "get-data", "backup", *STAGES)
 ONE_SHOTS = ("settings", "setup-postgres", "setup", "setup-nocodb")
 
-# Sends the program of a container a signal from within; the init process and this one are left alone.
-SIGNAL_THE_PROGRAM = """
-import os, pathlib, signal, sys
-for entry in pathlib.Path("/proc").iterdir():
-    if entry.name.isdigit() and int(entry.name) not in (1, os.getpid()):
-        if b"Python_Files/" in (entry / "cmdline").read_bytes():
-            os.kill(int(entry.name), signal.Signals[sys.argv[1]])
-"""
-
-
-def why_no_engine() -> str:
-    """What the scripts say when the containers cannot run here; nothing when they can."""
-    check = ". Administrator_scripts/lib.sh; . Administrator_scripts/docker/compose.sh; check_engine"
-    done = subprocess.run(["bash", "-c", check], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    return "; ".join(done.stderr.splitlines()[:2]) if done.returncode else ""
-
-
-@dataclass
-class Project:
-    """One project of Compose, apart from every other by its name, its settings file and its port."""
-
-    environment: dict[str, str]
-
-    def run(self, *command: str, seconds: float = 900) -> str:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        if done.returncode != 0:
-            pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
-    def script(self, name: str, *arguments: str) -> str:
-        return self.run(f"Administrator_scripts/docker/{name}.sh", *arguments)
-
-    def compose(self, *arguments: str) -> str:
-        return self.run("docker", "compose", "--env-file", self.environment["PIPELINE_ENV_FILE"], *arguments)
-
-    def status(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.script("run", "-m", "pipeline.status", "--json"))
-        return told
-
-    def feed(self, *arguments: str) -> None:
-        self.script("run", "Python_Files/0-Get_Data.py", *arguments)
-
-    def restarts(self, service: str) -> int:
-        container = self.compose("ps", "--quiet", service).strip()
-        return int(self.run("docker", "inspect", "--format", "{{.RestartCount}}", container))
-
-    def healthy(self, service: str) -> int:
-        """How many containers of the service do their work."""
-        return self.compose("ps", "--format", "{{.Health}}", service).split().count("healthy")
-
-    def says(self, service: str) -> str:
-        """What the last health check of the service's container said."""
-        container = self.compose("ps", "--quiet", service).strip()
-        told = json.loads(self.run("docker", "inspect", "--format", "{{json .State.Health.Log}}", container))
-        return str(told[-1]["Output"]).strip() if told else ""
-
-    def signal(self, service: str, name: str) -> None:
-        """Send the program of the service's container a signal."""
-        subprocess.run(
-            ["docker", "compose", "exec", "-T", service, "python", "-c", SIGNAL_THE_PROGRAM, name],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            check=False,  # after SIGKILL the container may end before it has answered
-        )
-
-    def everybody_is_stored(self) -> bool:
-        totals = self.status()["totals"]
-        return bool(
-            totals["fetched"] == totals["postgresql"] == totals["nocodb"]
-            and totals["on_the_way"] == totals["missing"] == totals["rejected"] == 0
-        )
-
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
-    if why := why_no_engine():
-        pytest.skip(why)
-    with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp") as directory:
-        one = Project(
-            {
-                "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "-"),
-                "PIPELINE_ENV_FILE": f"{directory}/env",
-                "NOCODB_PORT": str(free_ports(1)[0]),
-                "BACKUP_DIR": f"{directory}/backup",
-            }
-        )
-        one.script("initialize")
-        try:
-            print(one.script("start", "--offline"))
-            yield one
-        finally:
-            one.compose("down", "--volumes", "--rmi", "local", "--timeout", "20")
+    yield from started_project()
 
 
 def test_the_file_is_taken_without_a_warning(project: Project) -> None:
