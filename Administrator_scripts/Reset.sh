@@ -7,7 +7,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 usage() {
     cat <<'TEXT'
 Deletes all data of this project and nothing else: stops it, then empties DATA_DIR (the people, the topics, NocoDB's base,
-the logs, the backups that lie there). The settings in .env and what is installed stay. Asks first.
+the logs, the backups that lie there), in the container way the containers and volumes and the backups below DATA_DIR. The
+settings in .env and what is installed stay; backups elsewhere are set aside. Asks first.
 
 usage: Administrator_scripts/Reset.sh [--yes]
        Administrator_scripts/Reset.sh --source SOURCE [--yes]
@@ -25,6 +26,7 @@ main() {
             -h | --help) usage && return ;;
         esac
     done
+    or_in_containers reset "$@"
     operations reset "$@"
 }
 

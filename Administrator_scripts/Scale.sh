@@ -6,7 +6,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'TEXT'
-Says how many processes a stage has; takes effect at once, and at every later start.
+Says how many processes (or containers) a stage has: writes it into .env, and starts or ends processes at once when the
+pipeline runs.
 
 usage: Administrator_scripts/Scale.sh STAGE NUMBER
   STAGE    1-Add_Timestamp, 2-Add_Label, 3-Add_Database-postgresql or 3-Add_Database-nocodb
@@ -22,7 +23,10 @@ main() {
     esac
     (($# == 2)) || wrong_usage "it wants a stage and a number"
     or_in_containers scale "$@"
-    operations scale "$@"
+    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+    # .env may lie where only the caller may write; the processes are the service user's.
+    "$PYTHON" -m pipeline.operations record-scale "$@"
+    operations scale "$1"
 }
 
 main "$@"

@@ -20,7 +20,7 @@ main() {
             -h | --help) usage && return ;;
         esac
     done
-    or_in_containers run -m pipeline.status "$@"
+    or_in_containers status "$@"
     [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
     as_service_user "$PYTHON" -m pipeline.status "$@"
 }

@@ -45,3 +45,9 @@ service_of() {
 is_running() {
     [[ -n "$(compose ps --quiet --status running "$1" 2>/dev/null)" ]]
 }
+
+# need_image: ends the script when the image of the pipeline has not been built.
+need_image() {
+    docker image inspect "$PIPELINE_IMAGE" >/dev/null 2>&1 ||
+        fail "the pipeline is not installed" "there is no image $PIPELINE_IMAGE" "Run ./Project_Initialize.sh first."
+}

@@ -3,21 +3,35 @@
 
 # write_env: checks all settings, and makes or completes .env.
 write_env() {
-    local folder name owner given=() rights=()
-    folder="$(cd "$(dirname "$ENV_FILE")" && pwd -P)"
-    name="$(basename "$ENV_FILE")"
-    owner="$(stat -c %u:%g "$([[ -e "$ENV_FILE" ]] && printf '%s' "$ENV_FILE" || printf '%s' "$folder")")"
-    # Root writes for the owner of the folder; the root of an engine without privileges is the caller itself.
+    local like="$ENV_FILE" owner
+    [[ -e "$like" ]] || like="$(dirname "$ENV_FILE")"
+    owner="$(stat -c %u:%g "$like")"
+    ! is_rootless || owner=0:0
+    on_env_file env-file --owner "$owner"
+}
+
+# is_rootless: whether the engine runs without privileges, so that root in a container is the caller outside.
+is_rootless() {
+    docker info --format '{{.SecurityOptions}}' | grep -q name=rootless
+}
+
+# on_env_file VERB ARGUMENT...: a verb of pipeline.containers on .env, with the image's own Python, for the host need not
+# have one. What the environment gives goes before the file, as everywhere.
+on_env_file() {
+    local verb="$1" file folder given=() rights=()
+    shift
+    file="$(readlink -f -- "$ENV_FILE")"
+    folder="$(dirname "$file")"
+    # Root writes for the owner of the file.
     if ((EUID == 0)); then
         rights=(--user 0:0 --cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add FOWNER)
-    elif docker info --format '{{.SecurityOptions}}' | grep -q name=rootless; then
+    elif is_rootless; then
         rights=(--user 0:0)
-        owner=0:0
     else
         rights=(--user "$(id -u):$(id -g)")
     fi
-    mapfile -t given < <(sed -nE 's/^([A-Z][A-Z0-9_]*)=.*/--env=\1/p' .env.example)
+    mapfile -t given < <(sed -nE 's/^([A-Z][A-Z0-9_]*)=.*/--env=\1/p' "$ROOT/.env.example")
     docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
         "${rights[@]}" "${given[@]}" --volume "$folder:/project" "$PIPELINE_IMAGE" \
-        python -m pipeline.containers env-file "/project/$name" --owner "$owner"
+        python -m pipeline.containers "$verb" "/project/$(basename "$file")" "$@"
 }

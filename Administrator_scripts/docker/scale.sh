@@ -5,10 +5,13 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 . Administrator_scripts/lib.sh
 # shellcheck source=Administrator_scripts/docker/compose.sh
 . Administrator_scripts/docker/compose.sh
+# shellcheck source=Administrator_scripts/docker/env_file.sh
+. Administrator_scripts/docker/env_file.sh
 
 usage() {
     cat <<'TEXT'
-The container way of Scale.sh: says how many containers a stage has. It holds until the containers are removed.
+The container way of Scale.sh: writes into .env how many containers a stage has, and starts or ends containers at once when
+the pipeline runs.
 
 usage: Administrator_scripts/docker/scale.sh STAGE NUMBER
 
@@ -17,20 +20,28 @@ TEXT
 }
 
 main() {
-    local service most
+    local begin service counted said
     case "${1:-}" in
         -h | --help) usage && return ;;
     esac
     (($# == 2)) || wrong_usage "it wants a stage and a number"
     check_engine
+    check_project
     need_env
+    need_image
+    on_env_file record-scale "$@"
     service="$(service_of "$1")"
-    most="$(setting KAFKA_PARTITIONS 6)"
-    [[ "$service" == add-* ]] || wrong_usage "'$1' is not a stage"
-    if [[ ! "$2" =~ ^[0-9]{1,3}$ ]] || (($2 > most)); then
-        wrong_usage "'$2' is not possible; allowed: 0 to $most, the number of partitions (KAFKA_PARTITIONS)"
+    counted="$2 container$( (($2 == 1)) || printf s)"
+    if ! is_running kafka; then
+        tell "$1" "will have $counted at the next start"
+        return
     fi
-    compose up --detach --no-deps --no-recreate --scale "$service=$2" "$service"
+    begin="$(now)"
+    # The containers that stay are not stopped: they merely share the partitions anew.
+    if ! said="$(compose --progress quiet up --detach --no-deps --no-recreate --wait --wait-timeout 300 "$service" 2>&1)"; then
+        fail "$1 does not have $counted that work" "${said##*$'\n'}" "See Administrator_scripts/Logs.sh $1. The number is in .env, and holds from now on."
+    fi
+    tell "$1" "has $counted" "$(since "$begin")"
 }
 
 main "$@"

@@ -52,11 +52,13 @@ main() {
     where_to_look
 }
 
+# all_run: as many containers of each service as are wanted.
 all_run() {
-    local service running
-    running="$(compose ps --status running --services 2>/dev/null)"
+    local service running name
+    running="$(compose ps --status running --format '{{.Service}}' 2>/dev/null)"
     for service in "${SERVICES[@]}"; do
-        grep -Fxq -- "$service" <<<"$running" || return 1
+        name="${service^^}"
+        [[ "$(grep -Fxc -- "$service" <<<"$running")" == "$(setting "${name//-/_}_PROCESSES" 1)" ]] || return 1
     done
 }
 

@@ -15,15 +15,8 @@ from pipeline import account, broker, room, settings
 from pipeline.account import Account, StageProgress
 from pipeline.database import connection
 from pipeline.errors import PassingFault, PipelineError, UsageError
+from pipeline.services import Service, joined, of_supervisor, what_does_not_run
 from pipeline.settings import Settings
-
-
-class Service(NamedTuple):
-    """A part of the product: ``state`` is ok, starting, stopped or failed; ``detail`` says more."""
-
-    name: str
-    state: str
-    detail: str
 
 
 class Status(NamedTuple):
@@ -60,62 +53,40 @@ def _nocodb_count(settings: Settings) -> int:
         users.close()
 
 
-def _processes(settings: Settings) -> list[Service]:
-    """What the supervisor knows; in containers the engine knows it, and a container asks only for the answers."""
-    if settings.pipeline_mode == "docker":
-        return []
-    from pipeline.operations.supervision import Supervisor, daemon
+def read(settings: Settings, containers: list[Service] | None = None) -> Status:
+    """Ask everything, each with its own time-out; never raises for what does not answer.
 
-    if daemon(settings) is None:
-        return [Service("supervisor", "stopped", "./Project_Start.sh starts it")]
-    states = {"RUNNING": "ok", "STARTING": "starting", "STOPPED": "stopped"}
-    return [
-        Service(one.name, states.get(one.state, "failed"), one.detail)
-        for one in Supervisor(settings).processes()
-        # Places for more processes of a stage (Scale.sh) are no fault when they are empty.
-        if one.state != "STOPPED" or one.name == one.part or one.name.endswith("-1")
-    ]
-
-
-def read(settings: Settings) -> Status:
-    """Ask everything, each with its own time-out; never raises for what does not answer."""
-    services = _processes(settings)
-    answers = [
-        _asked("postgresql", lambda: connection.ready(settings)),
-        _asked("kafka", lambda: broker.ready(settings)),
-    ]
-    count: Callable[[], int] | None = None
-    try:
-        _nocodb_count(settings)
-        count = lambda: _nocodb_count(settings)  # noqa: E731
-        answers.append(Service("nocodb", "ok", "answers"))
-    except PassingFault as fault:
-        answers.append(Service("nocodb", "failed", fault.detail or fault.message))
-    services = _joined(services, answers)
+    ``containers``: the container way's, for from within one only the answers of the servers can be asked for.
+    """
+    native = settings.pipeline_mode != "docker"
+    processes = of_supervisor(settings) if native else containers or []
+    ask: dict[str, Callable[[], object]] = {
+        "postgresql": lambda: connection.ready(settings),
+        "kafka": lambda: broker.ready(settings),
+        "nocodb": lambda: _nocodb_count(settings),
+    }
+    if containers is not None:
+        # The name of a container that does not run is nobody's, which takes long to find out.
+        running = {one.name for one in containers if one.state != "stopped"}
+        ask = {name: question for name, question in ask.items() if name in running}
+    answers = [_asked(name, question) for name, question in ask.items()]
+    services = joined(processes, answers)
 
     told: Account | None = None
     stages: list[StageProgress] = []
-    if all(answer.state == "ok" for answer in answers[:2]):
+    good = {answer.name for answer in answers if answer.state == "ok"}
+    if {"postgresql", "kafka"} <= good:
         try:
-            told, stages = account.read(settings, count)
+            told, stages = account.read(settings, (lambda: _nocodb_count(settings)) if "nocodb" in good else None)
         except PassingFault as fault:
             services.append(Service("account", "failed", fault.detail or fault.message))
-    return Status(settings.pipeline_mode, services, stages, told, urls(settings), _warnings(settings, told))
+    warnings = _warnings(settings, told) + _missing(services)
+    return Status(settings.pipeline_mode, services, stages, told, urls(settings), warnings)
 
 
-def _joined(processes: list[Service], answers: list[Service]) -> list[Service]:
-    """One line a part: a server is ok when its process runs and it answers; what it answered counts more."""
-    by_name = {answer.name: answer for answer in answers}
-    joined = []
-    for process in processes:
-        answer = by_name.pop(process.name, None)
-        if answer is None or process.state == "stopped":
-            joined.append(process)
-        elif answer.state == "ok":
-            joined.append(Service(process.name, "ok", f"{answer.detail}, {process.detail}"))
-        else:
-            joined.append(answer)
-    return joined + list(by_name.values())
+def _missing(services: list[Service]) -> list[str]:
+    told = what_does_not_run(services)
+    return [told] if told else []
 
 
 def _warnings(settings: Settings, told: Account | None) -> list[str]:
@@ -209,19 +180,33 @@ def show(status: Status, console: Console) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m pipeline.status [--json]``: exit code 0 when ready, 1 when not."""
+    """``python -m pipeline.status [--json] [--containers]``: exit code 0 when ready, 1 when not.
+
+    With ``--containers`` standard input says what containers there are: see containers/listing.py.
+    """
     try:
-        if arguments not in ([], ["--json"]):
-            raise UsageError(f"unknown arguments: {' '.join(arguments)}", hint="Only --json is known.")
-        status = read(settings.load())
+        unknown = [one for one in arguments if one not in ("--json", "--containers")]
+        if unknown:
+            raise UsageError(f"unknown arguments: {' '.join(unknown)}", hint="Only --json is known.")
+        status = _in_containers(sys.stdin.read()) if "--containers" in arguments else read(settings.load())
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code
-    if arguments:
+    if "--json" in arguments:
         print(json.dumps(as_object(status), indent=2, ensure_ascii=False))
     else:
         show(status, Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))))
     return 0 if status.ready else 1
+
+
+def _in_containers(told: str) -> Status:
+    from pipeline.containers import listing
+
+    containers = listing.read(told)
+    if not settings.env_file().exists():
+        # The settings are handed out at the first start, and nobody needs them to say that nothing runs.
+        return Status("docker", containers, [], None, {}, _missing(containers))
+    return read(settings.load(), containers)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,15 @@ still names this repository: a copy that is started beside the original must be 
 NocoDB's stored files (the portraits) are not in here.
 """
 
-from pipeline.backup.configuration import archiving_conf, cluster, make_place, set_aside, write_configuration
+from pipeline.backup.configuration import (
+    archiving_conf,
+    cluster,
+    kinds,
+    make_place,
+    remove,
+    set_aside,
+    write_configuration,
+)
 from pipeline.backup.repository import prepare
 
-__all__ = ["archiving_conf", "cluster", "make_place", "prepare", "set_aside", "write_configuration"]
+__all__ = ["archiving_conf", "cluster", "kinds", "make_place", "prepare", "remove", "set_aside", "write_configuration"]

@@ -163,19 +163,37 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
         ) from None
 
 
-def set_aside(settings: Settings) -> Path | None:
+def set_aside(place: Path) -> Path | None:
     """Move the backups of a cluster that is given up out of the next one's way; where they are now, if there were any.
 
-    For a reset, with nothing running. Raises OSError.
+    ``place`` is the directory of the backups. For a reset, with nothing running. Raises OSError.
     """
-    if not repository(settings).exists():
+    if not (place / _OURS[0]).exists():
         return None
-    aside = settings.backup / f"{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    aside = place / f"{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     aside.mkdir(mode=0o700)
     for name in _OURS:
-        if (settings.backup / name).exists():
-            (settings.backup / name).rename(aside / name)
+        if (place / name).exists():
+            (place / name).rename(aside / name)
     return aside
+
+
+def remove(place: Path) -> None:
+    """Delete the backups in this directory, also those that were set aside, and nothing else. Raises OSError."""
+    for entry in place.iterdir():
+        if entry.name not in _OURS and not entry.name.startswith(_ASIDE):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def kinds(place: Path) -> set[str]:
+    """What is in this directory: "current" backups, and some that were "set aside". Raises OSError."""
+    names = [entry.name for entry in place.iterdir()]
+    found = {"current"} if _OURS[0] in names else set()
+    return found | ({"set aside"} if any(name.startswith(_ASIDE) for name in names) else set())
 
 
 def write_configuration(settings: Settings) -> None:

@@ -14,7 +14,9 @@ from pipeline.settings import Settings
 
 _VERBS = {
     "env-file": "make or complete the settings file",
+    "record-scale": "write into the settings file how many containers a stage has",
     "settings": "check the settings file and the volumes, and hand each service its part",
+    "reset-backups": "look for the backups in a directory, set them aside or delete them",
     "setup-postgres": "give the superuser the password of .env and make the repository of the backups ready",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
@@ -30,22 +32,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if verb == "env-file":
             made.add_argument("path", type=Path)
             made.add_argument("--owner", metavar="UID:GID", help="whose it is to be")
+        elif verb == "record-scale":
+            made.add_argument("path", type=Path)
+            made.add_argument("stage")
+            made.add_argument("number", type=int)
+        elif verb == "reset-backups":
+            made.add_argument("what", choices=["look", "set-aside", "delete"])
+            made.add_argument("place", type=Path)
     asked = parser.parse_args(arguments)
-    if asked.verb == "env-file":
+    if asked.verb in ("env-file", "record-scale"):
         return _env_file(asked)
+    if asked.verb == "reset-backups":
+        return _reset_backups(asked.what, asked.place)
     return entry.main(asked.verb, lambda settings: _do(asked, settings))
 
 
 def _env_file(asked: argparse.Namespace) -> int:
-    """The only verb that needs no settings, for it makes them."""
-    from pipeline.operations import env_file
+    """The verbs that need no settings, for they make them."""
+    from pipeline.operations import env_file, scale
 
-    uid, _, gid = (asked.owner or f"{os.geteuid()}:{os.getegid()}").partition(":")
     try:
+        if asked.verb == "record-scale":
+            scale.record(asked.path, asked.stage, asked.number)
+            return 0
+        uid, _, gid = (asked.owner or f"{os.geteuid()}:{os.getegid()}").partition(":")
         env_file.prepare(asked.path, mode="docker", owner=(int(uid), int(gid)))
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code
+    return 0
+
+
+def _reset_backups(what: str, place: Path) -> int:
+    """For Reset.sh, as PostgreSQL's user, whom the directory belongs to. Prints what it found or did, in one line."""
+    from pipeline import backup
+
+    try:
+        if place.stat().st_uid != os.geteuid():
+            return 0  # no service has ever used it
+        if what == "delete":
+            backup.remove(place)
+        elif what == "look":
+            print(" and ".join(sorted(backup.kinds(place))))
+        else:
+            aside = backup.set_aside(place)
+            print(aside.name if aside else "")
+    except OSError as error:
+        print(PipelineError("the directory of the backups cannot be used", detail=str(error)).report(), file=sys.stderr)
+        return 1
     return 0
 
 

@@ -31,9 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("name", nargs="?")
     verb.add_argument("-f", "--follow", action="store_true")
     verb.add_argument("-n", "--lines", type=int, default=20)
-    verb = verbs.add_parser("scale")
+    verb = verbs.add_parser("record-scale", help="write into .env how many processes a stage has")
     verb.add_argument("stage")
     verb.add_argument("number", type=int)
+    verb = verbs.add_parser("scale", help="let it be so in a pipeline that runs")
+    verb.add_argument("stage")
     verb = verbs.add_parser("reset")
     verb.add_argument("--yes", action="store_true")
     verb.add_argument("--source", choices=["stand-in", "file", "randomuser.me"])
@@ -65,6 +67,11 @@ def _work(asked: argparse.Namespace) -> None:
     if asked.verb == "settings":
         _settings(asked)
         return
+    if asked.verb == "record-scale":
+        from pipeline.operations import scale
+
+        scale.record(settings.env_file(), asked.stage, asked.number)
+        return
     loaded = settings.load()
     if asked.verb == "run-nocodb":
         from pipeline.operations import nocodb_server
@@ -95,7 +102,7 @@ def _work(asked: argparse.Namespace) -> None:
     elif asked.verb == "scale":
         from pipeline.operations import scale
 
-        scale.scale(loaded, asked.stage, asked.number)
+        scale.apply(loaded, asked.stage)
     elif asked.verb == "reset":
         from pipeline.operations import reset
 

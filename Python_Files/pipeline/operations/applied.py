@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.operations import files
+from pipeline import topics
+from pipeline.operations import files, parts
 from pipeline.settings import ROOT, Settings
 
 # Whatever decides what is in the databases and topics: the scripts, the programs, the packages, the settings.
@@ -22,7 +23,9 @@ _SOURCES = (
 
 def fingerprint(settings: Settings, root: Path = ROOT) -> str:
     """One value for the project's state and the settings together."""
-    digest = hashlib.sha256(msgspec.json.encode(settings))
+    # How many processes a stage has is in no database and no topic.
+    unscaled = dict.fromkeys((parts.processes_setting(stage).lower() for stage in topics.STAGES), 1)
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(settings, **unscaled)))
     for pattern in _SOURCES:
         for path in sorted(root.glob(pattern)):
             if path.is_file():

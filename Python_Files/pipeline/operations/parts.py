@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline import topics
-from pipeline.errors import SettingsError, UsageError
-from pipeline.operations import files, kafka_server, postgresql_server
+from pipeline.operations import kafka_server, postgresql_server
 from pipeline.operations.places import Installed
 from pipeline.settings import ROOT, Settings
 
@@ -74,31 +71,14 @@ def all_parts(settings: Settings, programs: Installed) -> tuple[Part, ...]:
     )
 
 
+def processes_setting(stage: str) -> str:
+    """The setting that says how many processes a stage has, such as ADD_LABEL_PROCESSES for 2-Add_Label."""
+    return f"{stage.partition('-')[2].upper().replace('-', '_')}_PROCESSES"
+
+
 def scale(settings: Settings) -> dict[str, int]:
-    """How many processes each stage is to have. Raises SettingsError when the file that says so is broken."""
-    numbers = dict.fromkeys(topics.STAGES, 1)
-    path = settings.run / "scale.json"
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        numbers.update({name: min(int(said[name]), settings.kafka_partitions) for name in numbers if name in said})
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, TypeError) as error:
-        raise SettingsError(f"{path} cannot be used", detail=str(error), hint="Remove it, then use Scale.sh.") from None
-    return numbers
-
-
-def set_scale(settings: Settings, name: str, number: int) -> None:
-    """Record how many processes a stage is to have. Raises UsageError for what cannot be."""
-    if name not in topics.STAGES:
-        raise UsageError(f"there is no stage {name!r}", hint=f"The stages: {', '.join(topics.STAGES)}.")
-    if not 0 <= number <= settings.kafka_partitions:
-        raise UsageError(
-            f"a stage cannot have {number} processes",
-            detail=f"allowed: 0 to {settings.kafka_partitions}, the number of partitions (KAFKA_PARTITIONS)",
-        )
-    numbers: Mapping[str, int] = {**scale(settings), name: number}
-    files.write(settings.run / "scale.json", json.dumps(numbers, indent=2) + "\n")
+    """How many processes each stage is to have."""
+    return {stage: getattr(settings, processes_setting(stage).lower()) for stage in topics.STAGES}
 
 
 def wanted(settings: Settings, part: Part) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def reset(settings: Settings, *, yes: bool) -> None:
     )
     stop.stop(settings)
     if not inside:
-        aside = backup.set_aside(settings)
+        aside = backup.set_aside(settings.backup)
         if aside:
             tell("Reset", f"the backups are in {aside}")
     # The mark goes last: what is cut short can be repeated.

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.operations import parts, places, readiness, servers, start, supervision
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline import settings as all_settings
+from pipeline import topics
+from pipeline.errors import UsageError
+from pipeline.operations import env_file, parts, places, readiness, servers, start, supervision
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import tell
 from pipeline.settings import Settings
@@ -10,16 +17,33 @@ from pipeline.settings import Settings
 _SECONDS = 60
 
 
-def scale(settings: Settings, stage: str, number: int) -> None:
-    """Record the number; if the pipeline runs, start or end processes until it is so. Raises UsageError, PipelineError.
+def record(path: Path, stage: str, number: int, environ: Mapping[str, str] = os.environ) -> None:
+    """Write the number into the settings file at ``path``, for the caller may be the one who may write there.
+
+    Raises UsageError for what cannot be, SettingsError when it cannot be written or would have no effect.
+    """
+    if stage not in topics.STAGES:
+        raise UsageError(f"there is no stage {stage!r}", hint=f"The stages: {', '.join(topics.STAGES)}.")
+    most = all_settings.parse({**all_settings.read_file(path), **environ}).kafka_partitions
+    if not 0 <= number <= most:
+        raise UsageError(
+            f"a stage cannot have {number} processes",
+            detail=f"allowed: 0 to {most}, the number of partitions (KAFKA_PARTITIONS)",
+        )
+    env_file.change(path, {parts.processes_setting(stage): str(number)}, environ)
+
+
+def apply(settings: Settings, stage: str) -> None:
+    """If the pipeline runs, start or end processes until it is as the settings say. Raises PipelineError.
 
     The processes that stay are not stopped: they merely share the partitions anew.
     """
+    number = parts.scale(settings)[stage]
+    counted = f"{number} process{'' if number == 1 else 'es'}"
     places.make(settings)
     with servers.alone(settings):
-        parts.set_scale(settings, stage, number)
         if supervision.daemon(settings) is None:
-            tell(stage, f"will have {number} processes at the next start")
+            tell(stage, f"will have {counted} at the next start")
             return
         supervisor = Supervisor(settings)
         part = next(one for one in parts.all_parts(settings, places.installed()) if one.name == stage)
@@ -34,7 +58,7 @@ def scale(settings: Settings, stage: str, number: int) -> None:
             stage,
             lambda: _is_so(settings, supervisor, stage, wanted, surplus),
             _SECONDS,
-            told=f"has {number} process{'' if number == 1 else 'es'}",
+            told=f"has {counted}",
             processes=wanted,
         )
 

@@ -86,11 +86,11 @@ def test_an_empty_disk_can_take_the_backups(tmp_path: Path) -> None:
 
 def test_backups_that_are_set_aside_are_whole_and_out_of_the_way(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    assert backup.set_aside(settings) is None
+    assert backup.set_aside(settings.backup) is None
     backup.write_configuration(settings)
     (configuration.repository(settings) / "archive").mkdir()
     configuration.journal_file(settings).write_text("{}\n", encoding="utf-8")
-    aside = backup.set_aside(settings)
+    aside = backup.set_aside(settings.backup)
     assert aside
     assert (aside / "repository" / "archive").is_dir()
     assert (aside / "restore_points.jsonl").read_text(encoding="utf-8") == "{}\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline import settings
-from pipeline.errors import PipelineError, SettingsError, UsageError
-from pipeline.operations import applied, files, logs, parts, places, reset
+from pipeline.errors import PipelineError, UsageError
+from pipeline.operations import applied, env_file, files, logs, parts, places, reset, scale
 from pipeline.settings import Settings
 
 SECRETS = dict.fromkeys(settings.secret_names(), "s" * 32)
@@ -85,24 +86,30 @@ def test_a_file_is_replaced_whole_and_keeps_no_trace_of_a_failed_write(tmp_path:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_stage_has_one_process_until_it_is_scaled(ours: Settings) -> None:
-    assert set(parts.scale(ours).values()) == {1}
-    parts.set_scale(ours, "2-Add_Label", 3)
-    assert parts.scale(ours)["2-Add_Label"] == 3
-    assert parts.scale(ours)["1-Add_Timestamp"] == 1
+def test_a_stage_has_as_many_processes_as_the_settings_say() -> None:
+    scaled = {"ADD_LABEL_PROCESSES": "3", "ADD_DATABASE_NOCODB_PROCESSES": "0"}
+    numbers = parts.scale(settings.parse({**SECRETS, **scaled}))
+    assert numbers == {
+        "1-Add_Timestamp": 1,
+        "2-Add_Label": 3,
+        "3-Add_Database-postgresql": 1,
+        "3-Add_Database-nocodb": 0,
+    }
+
+
+def test_the_number_of_a_stage_is_written_into_the_settings_file(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    scale.record(tmp_path / "env", "3-Add_Database-postgresql", 6, {})
+    assert settings.load({"PIPELINE_ENV_FILE": str(tmp_path / "env")}).add_database_postgresql_processes == 6
 
 
 @pytest.mark.parametrize(("stage", "number"), [("2-Add_Label", 7), ("2-Add_Label", -1), ("kafka", 1), ("9-None", 1)])
-def test_a_scale_that_cannot_be_is_refused(ours: Settings, stage: str, number: int) -> None:
+def test_a_scale_that_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, stage: str, number: int) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    before = (tmp_path / "env").read_bytes()
     with pytest.raises(UsageError):
-        parts.set_scale(ours, stage, number)
-    assert not (ours.run / "scale.json").exists()
-
-
-def test_a_broken_scale_file_is_told(ours: Settings) -> None:
-    (ours.run / "scale.json").write_text("{")
-    with pytest.raises(SettingsError, match=r"scale\.json"):
-        parts.scale(ours)
+        scale.record(tmp_path / "env", stage, number, {})
+    assert (tmp_path / "env").read_bytes() == before
 
 
 def test_a_part_has_the_logs_of_all_its_processes(ours: Settings) -> None:
@@ -126,3 +133,9 @@ def test_what_was_applied_is_current_until_the_project_or_a_setting_changes(ours
     assert after != before
     changed = settings.parse({**SECRETS, "DATA_DIR": str(ours.data), "READER_DB_PASSWORD": "t" * 32})
     assert applied.fingerprint(changed, tmp_path) != after
+
+
+def test_what_was_applied_stays_current_when_a_stage_is_scaled(ours: Settings, tmp_path: Path) -> None:
+    for stage in parts.scale(ours):
+        scaled = msgspec.structs.replace(ours, **{parts.processes_setting(stage).lower(): 3})
+        assert applied.fingerprint(scaled, tmp_path) == applied.fingerprint(ours, tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,84 @@ def test_a_file_open_to_others_is_closed(tmp_path: Path) -> None:
 def test_a_value_comes_back_from_the_file_as_it_was(tmp_path: Path, value: str) -> None:
     (tmp_path / "env").write_text(env_file.fill("# why\nNAME=old\n", {"NAME": value}), encoding="utf-8")
     assert values(tmp_path / "env") == {"NAME": value}
+
+
+def test_a_changed_setting_leaves_all_else_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    path.write_text("# a person's own remark\n" + path.read_text())
+    before = path.read_text()
+    made = env_file.change(path, {"ADD_LABEL_PROCESSES": "3"}, {})
+    assert made.add_label_processes == 3
+    assert path.read_text() == before.replace("ADD_LABEL_PROCESSES=1", "ADD_LABEL_PROCESSES=3")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["env"]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "ADD_LABEL_PROCESSES=2", "export ADD_LABEL_PROCESSES=2", "ADD_LABEL_PROCESSES = 2"]
+)
+def test_a_changed_setting_counts_wherever_the_file_has_it(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    path.write_text(f"{path.read_text()}{line}\n")
+    env_file.change(path, {"ADD_LABEL_PROCESSES": "3"}, {})
+    assert values(path)["ADD_LABEL_PROCESSES"] == "3"
+    assert settings.load({"PIPELINE_ENV_FILE": str(path)}).add_label_processes == 3
+
+
+def test_a_change_to_what_is_there_already_writes_nothing(tmp_path: Path) -> None:
+    env_file.prepare(tmp_path / "env", {})
+    before = (tmp_path / "env").stat().st_ino
+    env_file.change(tmp_path / "env", {"ADD_LABEL_PROCESSES": "1"}, {})
+    assert (tmp_path / "env").stat().st_ino == before
+
+
+def test_a_change_that_the_environment_would_undo_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match="ADD_LABEL_PROCESSES is set in the environment"):
+        env_file.change(path, {"ADD_LABEL_PROCESSES": "3"}, {"ADD_LABEL_PROCESSES": "2"})
+    assert path.read_bytes() == before
+    env_file.change(path, {"ADD_LABEL_PROCESSES": "3"}, {"ADD_LABEL_PROCESSES": "3"})
+    assert values(path)["ADD_LABEL_PROCESSES"] == "3"
+
+
+def test_a_change_that_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    before = path.read_bytes()
+    with pytest.raises(SettingsError, match="cannot be used"):
+        env_file.change(path, {"ADD_LABEL_PROCESSES": "65"}, {})
+    assert path.read_bytes() == before
+
+
+def test_a_link_to_the_settings_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real = tmp_path / "elsewhere" / "env"
+    env_file.prepare(real, {})
+    (tmp_path / "env").symlink_to(real)
+    env_file.change(tmp_path / "env", {"ADD_LABEL_PROCESSES": "3"}, {})
+    assert (tmp_path / "env").is_symlink()
+    assert values(real)["ADD_LABEL_PROCESSES"] == "3"
+
+
+def test_of_two_who_change_the_file_at_once_nobody_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {})
+    names = [name for name in settings.defaults() if name.endswith("_PROCESSES")]
+    with ThreadPoolExecutor(len(names)) as together:
+        list(together.map(lambda name: env_file.change(path, {name: "5"}, {}), names))
+    assert [values(path)[name] for name in names] == ["5"] * len(names)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_root_changes_the_file_of_another_user_who_still_owns_it(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    env_file.prepare(path, {}, owner=(12345, 23456))
+    env_file.change(path, {"ADD_LABEL_PROCESSES": "3"}, {})
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
 
 
 def test_a_value_with_a_line_break_is_refused() -> None:
