@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that is installed before Python takes over, in order. To be sourced; nothing happens by sourcing.
 
-# install_everything: what the native way needs, and its settings.
+# install_everything [--without-settings]: what the native way needs, and its settings.
 install_everything() {
     local cache begin user options=()
     service_user >/dev/null || exit $?
@@ -18,7 +18,8 @@ install_everything() {
 
     # The settings before the long downloads: a wrong one is told at once, and a port that is not free.
     [[ -d "$(kafka_directory "$cache")" && -d "$(nocodb_directory "$cache")" ]] || options=(--check-ports)
-    "$PYTHON" -m pipeline.operations settings --mode native --owner "$user" "${options[@]}"
+    [[ "${1:-}" == --without-settings ]] ||
+        "$PYTHON" -m pipeline.operations settings --mode native --owner "$user" "${options[@]}"
 
     begin="$(now)"
     install_kafka "$cache"

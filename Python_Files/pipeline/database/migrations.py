@@ -34,6 +34,24 @@ def migrate(settings: Settings, scripts: Path = SCRIPTS) -> list[str]:
     return applied
 
 
+def make_empty(settings: Settings) -> None:
+    """Roles with their passwords, and both databases with nothing in them, for a copy to be put into.
+
+    For a new cluster only: what the databases hold is lost. Raises PassingFault.
+    """
+    migrate(settings)
+    connection = connect(settings, role="postgres", database="postgres", name="migrations")
+    try:
+        connection.autocommit = True
+        with passing(), connection.cursor() as cursor:
+            for name in ("pipeline", "nocodb"):
+                cursor.execute(SQL("DROP DATABASE {}").format(Identifier(name)))
+    finally:
+        connection.close()
+    _create_database(settings, "pipeline", "postgres")
+    _create_database(settings, "nocodb", "nocodb")
+
+
 def _create_database(settings: Settings, name: str, owner: str) -> None:
     connection = connect(settings, role="postgres", database="postgres", name="migrations")
     try:

@@ -175,7 +175,7 @@ def bring_down(settings: Settings) -> None:
         with suppress(PipelineError):
             supervisor = Supervisor(settings)
             for names, seconds in parts.ENDING:
-                _end(supervisor, names, seconds)
+                end_parts(supervisor, names, seconds)
             supervisor.shut_down()
         with suppress(Exception):
             daemon.wait(5)
@@ -190,7 +190,7 @@ def bring_down(settings: Settings) -> None:
         )
 
 
-def _end(supervisor: Supervisor, names: Collection[str], seconds: int) -> None:
+def end_parts(supervisor: Supervisor, names: Collection[str], seconds: int) -> None:
     """Tell the parts to end, and wait for it; the supervisor kills what has not ended after its own seconds."""
     begin = time.monotonic()
     running = [one for one in supervisor.processes() if one.part in names and one.state not in _ENDED]

@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# The container side of Move.sh. To be sourced after lib.sh, docker/compose.sh and native/move.sh; nothing happens by
+# sourcing.
+
+# What is asked of the services' Python: the settings and the network of the stages, and nothing else is started.
+docker_python() {
+    compose --progress quiet run --rm --no-deps -T setup python -m pipeline.move "$@" </dev/null
+}
+
+docker_project() {
+    setting COMPOSE_PROJECT_NAME randomuser-pipeline
+}
+
+docker_postgres_image() {
+    printf '%s/%s' "$(docker_project)" "$(sed -nE 's/^ +image: .*\/(postgres:.*)$/\1/p' docker-compose.yml)"
+}
+
+# docker_data: the volumes with data of this installation, one a line; nothing when there is none.
+docker_data() {
+    docker volume ls --quiet | grep -E "^$(docker_project)_.*-data\$" || true
+}
+
+docker_removal() {
+    printf 'docker compose --project-name %s down --volumes' "$(docker_project)"
+}
+
+docker_runs() {
+    is_running postgres
+}
+
+docker_major() {
+    docker run --rm --network none --entrypoint postgres "$(docker_postgres_image)" --version |
+        sed -nE 's/^postgres \(PostgreSQL\) ([0-9]+).*/\1/p'
+}
+
+# docker_make_fit: builds and fetches the images. Changes no data and no settings.
+docker_make_fit() {
+    local said host
+    host="$(setting NOCODB_HOST 127.0.0.1)"
+    [[ "$host" =~ ^[0-9A-Fa-f.:]+$ ]] ||
+        fail "NOCODB_HOST is '$host'; allowed in the container way: an IP address" "" "Change it in $ENV_FILE first."
+    said="$(compose build 2>&1)" || {
+        printf '%s\n' "$said" | tail -n 30 >&2
+        fail "the images cannot be built" "" "The lines above say why; the engine needs the internet for it, once."
+    }
+    compose --progress quiet pull --quiet --policy missing kafka nocodb
+}
+
+docker_feed() {
+    docker_python feed
+}
+
+docker_run_without_feed() {
+    local stages=(add-timestamp add-label add-database-postgresql add-database-nocodb)
+    compose --progress quiet stop get-data
+    PIPELINE_OFFLINE="$([[ "$FEED" != offline ]] || printf true)" \
+        compose --progress quiet up --detach --wait --wait-timeout 600 "${stages[@]}"
+}
+
+docker_settle() {
+    docker_python settle
+}
+
+docker_database_only() {
+    local others
+    mapfile -t others < <(compose config --services | grep -vx postgres)
+    compose --progress quiet stop "${others[@]}"
+}
+
+# docker_prepare FEED: a new cluster with empty databases, and the volume of NocoDB's files.
+docker_prepare() {
+    compose --progress quiet create
+    compose --progress quiet up --detach --wait --wait-timeout 300 postgres
+    docker_python empty
+    [[ "$1" != until-reachable ]] || docker_python feed --set "$1"
+}
+
+# docker_dump DATABASE: its dump, through the socket, which wants no password.
+docker_dump() {
+    compose exec -T postgres pg_dump --format custom --compress 0 --lock-wait-timeout 60s -U postgres "$1" </dev/null
+}
+
+# native_dump DATABASE: the native side's dump by the image's pg_dump, the newer one. It reaches the server through its
+# socket, as the user whose process that is: no password, no network. Nothing that it says is logged by the engine.
+native_dump() {
+    docker run --rm --network none --log-driver none --read-only --cap-drop ALL \
+        --security-opt no-new-privileges --security-opt label=disable --user "$(native_owner)" \
+        --volume "$(native_directory)/run:/run/native" --entrypoint pg_dump "$(docker_postgres_image)" \
+        --format custom --compress 0 --lock-wait-timeout 60s --no-password -U postgres \
+        -h /run/native -p "$(setting POSTGRES_PORT 55432)" "$1" </dev/null
+}
+
+docker_restore() {
+    compose exec -T postgres pg_restore --exit-on-error -U postgres -d "$1"
+}
+
+docker_contents() {
+    docker_python contents
+}
+
+# docker_with_files COMMAND...: runs it where NocoDB's files are /files.
+docker_with_files() {
+    docker run --rm --interactive --network none --log-driver none --read-only --user 0:0 --cap-drop ALL \
+        --security-opt no-new-privileges --volume "$(docker_project)_nocodb-data:/files" "$PIPELINE_IMAGE" "$@"
+}
+
+docker_files_out() {
+    docker_with_files tar -C /files -cf - . </dev/null
+}
+
+docker_files_in() {
+    docker_with_files tar -C /files --no-same-owner -xf -
+}
+
+docker_files_sum() {
+    docker_with_files bash -c "$FILES_SUM" - /files </dev/null
+}
+
+docker_end() {
+    compose --progress quiet stop
+}
+
+docker_discard() {
+    compose --progress quiet down --volumes --timeout 30
+}
+
+docker_record() {
+    "$PYTHON" -m pipeline.containers env-file "$ENV_FILE" --owner "$(stat -c %u:%g "$ENV_FILE")"
+}
+
+docker_owner() {
+    printf '999:999' # PostgreSQL's user in its image
+}
+
+engine_is_rootless() {
+    docker info --format '{{.SecurityOptions}}' | grep -q name=rootless
+}
+
+# with_backups COMMAND...: runs it where the directory of the backups is /backup, with the rights to give it away.
+with_backups() {
+    local place
+    place="$(setting BACKUP_DIR Database/Data/backup)"
+    [[ "$place" == /* ]] || place="$ROOT/$place"
+    docker run --rm --network none --read-only --user 0:0 --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
+        --cap-add FOWNER --security-opt no-new-privileges --security-opt label=disable --volume "$place:/backup" \
+        "$PIPELINE_IMAGE" bash -c "$1" - "${@:2}" </dev/null
+}
+
+# backups_aside NAME OWNER: puts the old cluster's backups into a folder of that name, and gives the directory to OWNER.
+# Prints whose it was.
+backups_aside() {
+    # shellcheck disable=SC2016 # it is expanded in the container
+    with_backups '
+        set -e
+        cd /backup
+        owner="$(stat -c %u:%g .)"
+        mkdir -m 0700 -- "$1"
+        for one in repository restore_points.jsonl configuration; do
+            [ ! -e "$one" ] || mv -- "$one" "$1/"
+        done
+        chown "$owner" "$1"
+        chown "$2" .
+        printf %s "$owner"
+    ' "$@"
+}
+
+# backups_back NAME OWNER: undoes it.
+backups_back() {
+    # shellcheck disable=SC2016 # it is expanded in the container
+    with_backups '
+        set -e
+        cd /backup
+        rm -rf -- repository restore_points.jsonl configuration
+        find "$1" -mindepth 1 -maxdepth 1 -exec mv -t . -- {} +
+        rmdir -- "$1"
+        chown "$2" .
+    ' "$@"
+}
