@@ -10,10 +10,12 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 # shellcheck source=Administrator_scripts/docker/move.sh
 . Administrator_scripts/docker/move.sh
 
-# The number of files below a directory, and one checksum over all of them.
-# shellcheck disable=SC2016 # it is expanded where it runs
-FILES_SUM='set -o pipefail; cd -- "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum |
-    { tee >(wc -l >&2) | sha256sum; } 2>&1 | tr "\n" " "'
+# One checksum over all files below a directory and their names, and how many they are.
+# shellcheck disable=SC2016,SC2034 # it is expanded where it runs
+FILES_SUM='set -eo pipefail
+    cd -- "$1"
+    find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum | sha256sum
+    printf "files %s\n" "$(find . -type f | wc -l)"'
 
 FROM="" TO="" FEED=""
 RAN=""            # the source ran when the move began
@@ -146,13 +148,20 @@ move() {
     tell Copy "NocoDB's files" "$(since "$begin")"
     compare
     "${FROM}_end"
-    [[ "$TO" != native ]] || native_end
+    "${TO}_settle_in"
     "${TO}_record"
     COMMITTED=true
-    ./Project_Start.sh $([[ "$FEED" != offline ]] || printf -- --offline) || fail "the pipeline does not start yet" \
+    start || fail "the pipeline does not start yet" \
         "its data has moved and was compared: PIPELINE_MODE is $TO now" "Mend what is said above, then ./Project_Start.sh."
     tell Move "done: it runs the $TO way"
     tell_what_is_left
+}
+
+# start: the pipeline in the way that is recorded, fed from where it was fed before.
+start() {
+    local arguments=()
+    [[ "$FEED" != offline ]] || arguments=(--offline)
+    ./Project_Start.sh ${arguments[@]+"${arguments[@]}"}
 }
 
 # stream WHAT FROM TO: the output of one command into the other. Both must succeed.
@@ -212,8 +221,7 @@ undo() {
     fi
     "${FROM}_end"
     if [[ -n "$RAN" ]]; then
-        ./Project_Start.sh $([[ "$FEED" != offline ]] || printf -- --offline) ||
-            printf '*** It does not start by itself: ./Project_Start.sh\n' >&2
+        start || printf '*** It does not start by itself: ./Project_Start.sh\n' >&2
     fi
     exit $((code == 0 ? 1 : code))
 }

@@ -21,7 +21,7 @@ docker_data() {
 }
 
 docker_removal() {
-    printf 'docker compose --project-name %s down --volumes' "$(docker_project)"
+    printf 'cd %q && docker compose --env-file %q --project-name %s down --volumes' "$ROOT" "$ENV_FILE" "$(docker_project)"
 }
 
 docker_runs() {
@@ -118,6 +118,11 @@ docker_files_sum() {
 
 docker_end() {
     compose --progress quiet stop
+}
+
+# docker_settle_in: PostgreSQL may run on; a start of the pipeline adds the rest.
+docker_settle_in() {
+    true
 }
 
 docker_discard() {

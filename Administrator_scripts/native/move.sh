@@ -17,8 +17,7 @@ native_directory() {
 native_data() {
     local name
     for name in postgresql kafka nocodb; do
-        [[ -z "$(as_service_user find "$(native_directory)/$name" -maxdepth 0 2>/dev/null)" ]] ||
-            printf '%s\n' "$(native_directory)/$name"
+        [[ ! -e "$(native_directory)/$name" ]] || printf '%s\n' "$(native_directory)/$name"
     done
 }
 
@@ -30,14 +29,14 @@ native_removal() {
 
 native_runs() {
     local pid
-    pid="$(as_service_user cat "$(native_directory)/run/supervisord.pid" 2>/dev/null)" || return 1
+    pid="$(cat "$(native_directory)/run/supervisord.pid" 2>/dev/null)" || return 1
     [[ "$pid" =~ ^[0-9]+$ ]] && grep -qs supervisord "/proc/$pid/cmdline"
 }
 
 # native_major: the major version of PostgreSQL: of the data, or of the server that would make it.
 native_major() {
     local programs
-    as_service_user cat "$(native_directory)/postgresql/PG_VERSION" 2>/dev/null && return
+    cat "$(native_directory)/postgresql/PG_VERSION" 2>/dev/null && return
     programs="$(find_postgresql)" || fail "PostgreSQL is not installed" "" "Run ./Project_Initialize.sh --native."
     basename "$(dirname "$programs")"
 }
@@ -102,13 +101,17 @@ native_files_sum() {
 }
 
 native_end() {
-    native_python pipeline.move native-end
     PIPELINE_MODE=native operations stop
+}
+
+# native_settle_in: what native_prepare started ends; a start of the pipeline follows.
+native_settle_in() {
+    native_python pipeline.move native-end
 }
 
 # native_discard: away with the data that this move has made there.
 native_discard() {
-    native_end
+    native_settle_in
     as_service_user rm -rf -- "$(native_directory)"/{postgresql,postgresql.unfinished,kafka,nocodb}
 }
 

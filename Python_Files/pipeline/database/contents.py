@@ -1,4 +1,4 @@
-"""What the databases hold, in lines that are equal exactly when the contents are: to compare a copy with its original."""
+"""What the databases hold, in lines that are equal when the contents are: to compare a copy with its original."""
 
 from __future__ import annotations
 
