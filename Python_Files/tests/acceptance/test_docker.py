@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from compose_project import Project, started_project
 from conftest import until
 from pipeline import settings as all_settings
+from pipeline import topics
 from pipeline.settings import ROOT
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1500)]
@@ -128,6 +130,42 @@ def test_the_superusers_password_follows_the_settings_file(project: Project) -> 
         path.write_text(text)
     project.script("stop")
     project.script("start", "--offline")
+
+
+def services(project: Project) -> dict[str, str]:
+    """The state of each part as Status.sh tells it, which ends with 1 when not all of them are ok."""
+    done = subprocess.run(
+        ["Administrator_scripts/docker/status.sh", "--json"],
+        cwd=ROOT,
+        env={**os.environ, **project.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    told = json.loads(done.stdout)
+    assert done.returncode == (0 if told["ready"] else 1)
+    return {service["name"]: service["state"] for service in told["services"]}
+
+
+def test_status_lists_every_container_and_names_the_one_that_does_not_run(project: Project) -> None:
+    every = {"postgresql", "kafka", "nocodb", "get-data", "backup", *(f"{stage}-1" for stage in topics.STAGES)}
+    until(lambda: services(project) == dict.fromkeys(every, "ok"), "every container is listed as ok")
+    for service, name in (("add-label", "2-Add_Label-1"), ("get-data", "get-data")):
+        project.compose("kill", service)
+        assert services(project) == {**dict.fromkeys(every, "ok"), name: "stopped"}
+        project.compose("start", service)
+        until(lambda: set(services(project).values()) == {"ok"}, f"{name} is ok again")
+
+
+def test_a_number_of_containers_outlives_a_start_by_hand_also_0(project: Project) -> None:
+    project.script("scale", "2-Add_Label", "0")
+    project.compose("up", "--detach", "--no-build")
+    assert project.compose("ps", "--all", "--quiet", "add-label") == ""
+    assert services(project)["2-Add_Label-1"] == "stopped"
+    project.script("scale", "2-Add_Label", "1")
+    assert services(project)["2-Add_Label-1"] == "ok"
 
 
 def test_the_engine_shows_no_secret(project: Project) -> None:
