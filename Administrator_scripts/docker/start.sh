@@ -86,8 +86,10 @@ tell_why() {
         # The parts that run once check what they find, and their error says all: what comes after them only waited.
         log="$(compose logs --no-log-prefix --no-color --tail 20 "$service" 2>/dev/null)" || true
         if [[ "$state" == exited && "$log" == *"error: "* ]] && runs_once "$service"; then
-            grep -E '^(error|detail|hint): ' <<<"$log" | awk '!seen[$0]++' >&2
-            grep -q '^hint: ' <<<"$log" || printf 'hint: %s\n' >&2 \
+            # The last error: a container that is used again has those of earlier starts in its log.
+            log="$(awk '/^error: / {told = ""} /^(error|detail|hint): / {told = told $0 "\n"} END {printf "%s", told}' <<<"$log")"
+            printf '%s\n' "$log" >&2
+            [[ "$log" == *$'\nhint: '* ]] || printf 'hint: %s\n' >&2 \
                 "Administrator_scripts/Logs.sh $service tells more; ./Project_Start.sh goes on where this one ended."
             [[ "$code" != 2 ]] || status=2
             exit "$status"

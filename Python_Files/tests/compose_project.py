@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,20 @@ class Project:
     def script(self, name: str, *arguments: str) -> str:
         return self.run(f"Administrator_scripts/docker/{name}.sh", *arguments)
 
+    def refused_start(self) -> list[str]:
+        """The lines of error that a start ends with."""
+        done = subprocess.run(
+            ["Administrator_scripts/docker/start.sh", "--offline"],
+            cwd=ROOT,
+            env=self.whole_environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode in (1, 2), done
+        return done.stderr.splitlines()
+
     def compose_command(self, *arguments: str) -> list[str]:
         files = [part for file in self.files for part in ("-f", file)]
         return ["docker", "compose", *files, "--env-file", self.environment["PIPELINE_ENV_FILE"], *arguments]
@@ -108,8 +123,9 @@ class Project:
         )
 
 
-def started_project(files: tuple[str, ...] = ("docker-compose.yml",), **given: str) -> Iterator[Project]:
-    """A project that runs, fed by the stand-in, with ``given`` settings; without an engine the tests are skipped."""
+@contextmanager
+def installed_project(files: tuple[str, ...] = ("docker-compose.yml",), **given: str) -> Iterator[Project]:
+    """A project whose images are built and settings written; nothing of it is left. Skipped without an engine."""
     if why := why_no_engine():
         pytest.skip(why)
     with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp") as directory:
@@ -125,7 +141,13 @@ def started_project(files: tuple[str, ...] = ("docker-compose.yml",), **given: s
         )
         one.script("initialize")
         try:
-            print(one.script("start", "--offline"))
             yield one
         finally:
             one.compose("down", "--volumes", "--rmi", "local", "--timeout", "20")
+
+
+def started_project(files: tuple[str, ...] = ("docker-compose.yml",), **given: str) -> Iterator[Project]:
+    """A project that runs, fed by the stand-in, with ``given`` settings; without an engine the tests are skipped."""
+    with installed_project(files, **given) as one:
+        print(one.script("start", "--offline"))
+        yield one

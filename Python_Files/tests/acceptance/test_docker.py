@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from compose_project import Project, started_project
+from compose_project import Project, installed_project, started_project
 from conftest import until
 from pipeline import settings as all_settings
 from pipeline import topics
@@ -43,6 +43,17 @@ def test_the_file_is_taken_without_a_warning(project: Project) -> None:
 
 def test_all_services_do_their_work(project: Project) -> None:
     assert [service for service in SERVICES if project.healthy(service) != 1] == []
+
+
+def test_a_second_run_builds_nothing_and_changes_nothing(project: Project) -> None:
+    containers = project.compose("ps", "--all", "--quiet")
+    images = project.compose("images", "--quiet")
+    told = project.script("initialize")
+    assert "of this project are there" in told
+    assert "built" not in told
+    assert "runs already; nothing was changed" in project.script("start")
+    assert project.compose("images", "--quiet") == images
+    assert project.compose("ps", "--all", "--quiet") == containers
 
 
 def test_two_hundred_people_are_in_both_stores(project: Project) -> None:
@@ -185,3 +196,27 @@ def test_the_data_outlives_a_stop(project: Project) -> None:
     assert after["postgresql"] >= before["postgresql"]
     assert after["nocodb"] >= before["nocodb"]
     until(project.everybody_is_stored, "everybody in both stores")
+
+
+def test_what_is_not_ours_ends_the_start_with_the_plain_error_and_its_remedy() -> None:
+    with installed_project() as one:
+        backups = Path(one.environment["BACKUP_DIR"])
+        backups.mkdir()
+        (backups / "holiday.jpg").touch()
+        told = one.refused_start()
+        assert told[0].startswith("error: the directory of the backups holds something")
+        assert "holiday.jpg" in told[1]
+        (backups / "holiday.jpg").unlink()
+
+        name = one.environment["COMPOSE_PROJECT_NAME"]
+        volume, image = f"{name}_postgres-data", f"{name}/pipeline:0.1.0"
+        foreign = ("docker", "run", "--rm", "--user", "1234", "--volume", f"{volume}:/volume", image)
+        one.run(*foreign[:4], "0", *foreign[5:], "chmod", "1777", "/volume")
+        one.run(*foreign, "mkdir", "/volume/data")
+        assert one.refused_start() == [
+            f"error: the volume {volume} belongs to somebody else",
+            "detail: 'data' in it is of uid 1234; PostgreSQL, whose data it holds, has uid 999",
+            f"hint: If the data is this installation's: docker run --rm --user 0 --volume {volume}:/volume {image} "
+            "chown -R 999:999 /volume. Else set COMPOSE_PROJECT_NAME in .env to another name.",
+        ]
+        assert one.compose("ps", "--status", "running", "--quiet") == ""
