@@ -3,8 +3,9 @@
 # what, detail and hint, before anything is changed. To be sourced by compose.sh.
 
 # What docker-compose.yml and these scripts need of Compose: healthcheck.start_interval, and that a stage's number of
-# containers is no reason to make them anew (both 2.24.0); "!override" in docker-compose.cluster.yml (2.24.4).
-LEAST_COMPOSE=2.24.4
+# containers is no reason to make them anew (both 2.24.0), and the right question whether the engine knows start_interval
+# (2.24.1).
+LEAST_COMPOSE=2.24.1
 # Compose refuses start_interval before engine 25 (API 1.44). From 5.6 on it leaves it out for an older one; then 20.10 (API
 # 1.41) will do, the oldest that this was tried with.
 LEAST_API=1.44

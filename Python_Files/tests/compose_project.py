@@ -158,7 +158,11 @@ def installed_project(files: tuple[str, ...] = ("docker-compose.yml",), **given:
         try:
             yield one
         finally:
-            one.compose("down", "--volumes", "--rmi", "local", "--timeout", "20")
+            one.compose("down", "--volumes", "--timeout", "20")
+            # Compose leaves images alone that have names of their own.
+            ours = ("--filter", f"reference={one.environment['COMPOSE_PROJECT_NAME']}/*")
+            images = one.run("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", *ours).split()
+            one.run("docker", "image", "rm", *images)
 
 
 def started_project(files: tuple[str, ...] = ("docker-compose.yml",), **given: str) -> Iterator[Project]:
