@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kafka import errors as kafka_errors
+from kafka.net.manager import KafkaConnectionManager
 
 from pipeline.errors import Fenced, PassingFault
 from pipeline.records import Incoming, Place
@@ -14,6 +15,13 @@ from pipeline.settings import Settings
 
 TRANSACTION_TIMEOUT_MS = 15_000
 SESSION_TIMEOUT_MS = 15_000
+
+# A broker whose machine or container is gone refuses nothing, it is silent: by default the client waits for its answer
+# for ten seconds, then for twenty, while the group and the transactions stand still. It takes no such setting from us.
+KafkaConnectionManager.DEFAULT_CONFIG |= {
+    "socket_connection_setup_timeout_ms": 2_000,
+    "socket_connection_setup_timeout_max_ms": 4_000,
+}
 
 Partition = tuple[str, int]
 """A topic's name and a partition's number."""

@@ -91,6 +91,12 @@ def test_the_two_files_are_taken_without_a_warning(project: Project) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_first_people_have_their_faces(project: Project) -> None:
+    """Their portraits are made once, which takes NocoDB longer than anything that is looked at here."""
+    project.feed("--offline", "--results", str(PEOPLE))
+    until(project.everybody_is_stored, "everybody in both stores", 900)
+
+
 def test_every_partition_is_on_three_brokers(project: Project) -> None:
     until(lambda: not behind(project), "each partition on three brokers")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from kafka import errors as kafka_errors
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from pipeline import settings
 from pipeline.broker import Position, Writer, connection, writer
@@ -102,3 +104,9 @@ def test_every_broker_is_asked_and_one_that_is_back_is_found_soon() -> None:
     made = connection.client(settings.parse({**SECRETS, "KAFKA_BROKERS": "3", "KAFKA_HOST": "kafka"}), "tests")
     assert made["bootstrap_servers"] == ["kafka:9092", "kafka-2:9092", "kafka-3:9092"]
     assert made["reconnect_backoff_max_ms"] <= 1_000
+
+
+def test_a_client_waits_for_a_silent_broker_for_seconds_only() -> None:
+    made = KafkaConnectionManager(NetworkSelector(), **connection.client(settings.parse(SECRETS), "tests"))
+    assert made.socket_connection_setup_timeout_ms("any") <= 2_000
+    assert made.config["socket_connection_setup_timeout_max_ms"] <= 4_000
