@@ -12,6 +12,8 @@ PIPELINE_IMAGE="$PROJECT/$(sed -nE 's/^  image: .*\/(pipeline:.*)$/\1/p' "$ROOT/
 . "$ROOT/Administrator_scripts/docker/engine.sh"
 # shellcheck source=Administrator_scripts/docker/images.sh
 . "$ROOT/Administrator_scripts/docker/images.sh"
+# shellcheck source=Administrator_scripts/docker/postgres.sh
+. "$ROOT/Administrator_scripts/docker/postgres.sh"
 
 # compose ARGUMENT...: docker compose on this project, with its settings.
 compose() {

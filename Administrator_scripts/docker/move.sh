@@ -7,21 +7,13 @@ docker_python() {
     compose --progress quiet run --rm --no-deps -T setup python -m pipeline.move "$@" </dev/null
 }
 
-docker_project() {
-    setting COMPOSE_PROJECT_NAME randomuser-pipeline
-}
-
-docker_postgres_image() {
-    printf '%s/%s' "$(docker_project)" "$(sed -nE 's/^ +image: .*\/(postgres:.*)$/\1/p' docker-compose.yml)"
-}
-
 # docker_data: the volumes with data of this installation, one a line; nothing when there is none.
 docker_data() {
-    docker volume ls --quiet | grep -E "^$(docker_project)_.*-data\$" || true
+    docker volume ls --quiet | grep -E "^${PROJECT}_.*-data\$" || true
 }
 
 docker_removal() {
-    printf 'cd %q && docker compose --env-file %q --project-name %s down --volumes' "$ROOT" "$ENV_FILE" "$(docker_project)"
+    printf 'cd %q && docker compose --env-file %q --project-name %s down --volumes' "$ROOT" "$ENV_FILE" "$PROJECT"
 }
 
 docker_runs() {
@@ -29,21 +21,25 @@ docker_runs() {
 }
 
 docker_major() {
-    docker run --rm --network none --entrypoint postgres "$(docker_postgres_image)" --version |
+    docker run --rm --network none --entrypoint postgres "$(postgres_image)" --version |
         sed -nE 's/^postgres \(PostgreSQL\) ([0-9]+).*/\1/p'
 }
 
-# docker_make_fit: builds and fetches the images. Changes no data and no settings.
+# docker_make_fit: builds and fetches the images, and asks for what the containers could not start without. Changes no data
+# and no settings.
 docker_make_fit() {
-    local said host
-    host="$(setting NOCODB_HOST 127.0.0.1)"
+    local host
+    check_project
+    check_memory
+    host="$(setting NOCODB_HOST 127.0.0.1)" # its port is the same in both ways, and taken by the side that runs
     [[ "$host" =~ ^[0-9A-Fa-f.:]+$ ]] ||
         fail "NOCODB_HOST is '$host'; allowed in the container way: an IP address" "" "Change it in $ENV_FILE first."
-    said="$(compose build 2>&1)" || {
-        printf '%s\n' "$said" | tail -n 30 >&2
-        fail "the images cannot be built" "" "The lines above say why; the engine needs the internet for it, once."
-    }
-    compose --progress quiet pull --quiet --policy missing kafka nocodb
+    if ! images_are_current; then
+        check_room
+        build
+    fi
+    fetch
+    check_postgres_data
 }
 
 docker_feed() {
@@ -69,6 +65,8 @@ docker_database_only() {
 
 # docker_prepare FEED: a new cluster with empty databases, and the volume of NocoDB's files.
 docker_prepare() {
+    # What pgBackRest noted about an older cluster: the new one's WAL has the same names.
+    docker volume rm --force "${PROJECT}_backup-work" >/dev/null
     compose --progress quiet create
     compose --progress quiet up --detach --wait --wait-timeout 300 postgres
     docker_python empty
@@ -85,7 +83,7 @@ docker_dump() {
 native_dump() {
     docker run --rm --network none --log-driver none --read-only --cap-drop ALL \
         --security-opt no-new-privileges --security-opt label=disable --user "$(native_owner)" \
-        --volume "$(native_directory)/run:/run/native" --entrypoint pg_dump "$(docker_postgres_image)" \
+        --volume "$(native_directory)/run:/run/native" --entrypoint pg_dump "$(postgres_image)" \
         --format custom --compress 0 --lock-wait-timeout 60s --no-password -U postgres \
         -h /run/native -p "$(setting POSTGRES_PORT 55432)" "$1" </dev/null
 }
@@ -101,7 +99,7 @@ docker_contents() {
 # docker_with_files COMMAND...: runs it where NocoDB's files are /files.
 docker_with_files() {
     docker run --rm --interactive --network none --log-driver none --read-only --user 0:0 --cap-drop ALL \
-        --security-opt no-new-privileges --volume "$(docker_project)_nocodb-data:/files" "$PIPELINE_IMAGE" "$@"
+        --security-opt no-new-privileges --volume "${PROJECT}_nocodb-data:/files" "$PIPELINE_IMAGE" "$@"
 }
 
 docker_files_out() {

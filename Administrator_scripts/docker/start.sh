@@ -45,6 +45,7 @@ main() {
         write_env
     fi
     check_address
+    check_postgres_data
     begin="$(now)"
     bring_up "$offline"
     tell Services "all do their work" "$(since "$begin")"

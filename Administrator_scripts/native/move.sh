@@ -67,6 +67,8 @@ native_database_only() {
 native_prepare() {
     # By root for the service user: the settings file and the data directory are to be that user's.
     PIPELINE_MODE=native "$PYTHON" -m pipeline.operations settings --owner "$(service_user)"
+    # What pgBackRest noted about an older cluster: the new one's WAL has the same names.
+    as_service_user rm -rf -- "$(native_directory)/pgbackrest"
     native_python pipeline.move native-prepare
     native_python pipeline.move empty
     as_service_user mkdir -m 0700 "$(native_directory)/nocodb"
