@@ -14,8 +14,9 @@ check_postgres_data() {
     found="$(docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
         --volume "$volume:/var/lib/postgresql:ro" --entrypoint bash "$(postgres_image)" -c '
             postgres --version | sed -E "s/^[^0-9]*([0-9]+).*/\1/"
+            cd /var/lib/postgresql || exit 1
             for place in data . */docker; do
-                [ ! -s "/var/lib/postgresql/$place/PG_VERSION" ] || printf "%s %s\n" "$(<"/var/lib/postgresql/$place/PG_VERSION")" "$place"
+                [ ! -s "$place/PG_VERSION" ] || printf "%s %s\n" "$(<"$place/PG_VERSION")" "$place"
             done' --)" || fail "PostgreSQL's data cannot be looked at" "volume $volume" "The lines above say why."
     wanted="$(head -n 1 <<<"$found")"
     # The first one that was found is the one that the server uses.
