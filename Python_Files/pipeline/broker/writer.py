@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Writer:
     """
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
+        # Whether a commit was asked for: until then nothing of a batch that failed can be committed any more.
+        self.undecided = False
         with passing():
             self._producer = KafkaProducer(
                 **client(settings, transactional_id),
@@ -42,6 +44,7 @@ class Writer:
                 max_request_size=topics.REJECTED_RECORD_BYTES + 100_000,
                 max_block_ms=10_000,
             )
+            _keep_requests(self._producer._sender._client)
             try:
                 self._producer.init_transactions()
                 self._begun = self._epoch()
@@ -89,8 +92,10 @@ class Writer:
                 }
                 self._finish(self._transactions.send_offsets_to_transaction(offsets, group), until)
             self._check_epoch()
+            self.undecided = True
             self._finish(self._transactions.begin_commit(), until)
             self._check_epoch()
+            self.undecided = False
 
     @property
     def _transactions(self) -> Any:
@@ -128,9 +133,28 @@ class Writer:
                 self._producer._sender.force_close()
 
 
+def _keep_requests(client: Any) -> None:
+    """Keep the client (3.0.12) from losing a transaction's request when its coordinator cannot be reached.
+
+    It drops the request when the wait for the connection raises, and then waits for its answer for ever; when the wait
+    only says that there is none, it asks for the new coordinator and tries the request again.
+    """
+    wait = client.await_ready
+
+    def await_ready(node: Any, **limits: Any) -> bool:
+        try:
+            return bool(wait(node, **limits))
+        except kafka_errors.KafkaError:
+            time.sleep(0.1)  # in the client's own thread, which would ask again at once
+            return False
+
+    client.await_ready = await_ready
+
+
 class _TransactionalPublisher:
-    def __init__(self, writer: Writer, watchdog: Watchdog) -> None:
-        self._writer = writer
+    def __init__(self, make: Callable[[], Writer], watchdog: Watchdog) -> None:
+        self._make = make
+        self._writer = make()
         self._watchdog = watchdog
 
     def publish(self, records: Sequence[Outgoing]) -> None:
@@ -145,7 +169,18 @@ class _TransactionalPublisher:
                     hint="Nothing of this fetch was sent.",
                 )
         with self._watchdog.watching():
-            self._writer.commit(records)
+            try:
+                self._writer.commit(records)
+            except PassingFault:
+                if self._writer.undecided:
+                    raise
+                # A broker was lost while it was sent, and another one does its work by now.
+                self._writer.close()
+                self._writer = self._make()
+                self._writer.commit(records)
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 @contextmanager
@@ -180,8 +215,10 @@ def slot(directory: Path, stage: str) -> Iterator[int]:
 def publisher(settings: Settings, stage: str) -> Iterator[Publisher]:
     """A Publisher of its own slot, for programs that are no stage: the fetcher, a replay."""
     with slot(settings.run / "slots", stage) as number:
-        writer = Writer(settings, f"{stage}-{number}")
+        made = _TransactionalPublisher(
+            lambda: Writer(settings, f"{stage}-{number}"), Watchdog(settings.watchdog_seconds)
+        )
         try:
-            yield _TransactionalPublisher(writer, Watchdog(settings.watchdog_seconds))
+            yield made
         finally:
-            writer.close()
+            made.close()

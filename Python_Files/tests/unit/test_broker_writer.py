@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from pipeline import settings
-from pipeline.broker import Position, Writer, connection, writer
+from pipeline.broker import Position, Writer, connection, publisher, writer
 from pipeline.errors import PassingFault
 from pipeline.records import Outgoing
 
@@ -42,9 +43,12 @@ class LosingClient:
     lost = ""
 
     def __init__(self, **_: Any) -> None:
-        self._transaction_manager = self._sender = self
+        self._transaction_manager = self._sender = self._client = self
         self.producer_id_and_epoch = (1, 0)
         self.forced = False
+
+    def await_ready(self, node: str, timeout_ms: int = 0) -> bool:
+        raise kafka_errors.KafkaConnectionError(f"{node} is not ready")
 
     def init_transactions(self) -> None: ...
     def begin_transaction(self) -> None: ...
@@ -93,11 +97,39 @@ def test_what_ends_in_time_is_committed(made: Writer) -> None:
     made.commit([RECORD], {("users.fetched", 0): Position(1)}, Member())
 
 
+def test_a_coordinator_that_is_away_costs_no_request(made: Writer) -> None:
+    # With an exception here the client would forget what it was about to send.
+    assert made._producer._client.await_ready("coordinator-2", timeout_ms=1) is False
+
+
 def test_a_client_that_will_not_close_is_made_to_end(made: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LosingClient, "lost", "send")
     client = made._producer
     made.close()
     assert client.forced
+
+
+@pytest.mark.parametrize(("lost", "published"), [("send", True), ("commit", False)])
+def test_a_fetch_is_sent_again_only_when_nothing_of_it_can_have_been_committed(
+    lost: str, published: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[LosingClient] = []
+
+    class LosingOnce(LosingClient):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.lost = "" if made else lost
+            made.append(self)
+
+    monkeypatch.setattr(writer, "KafkaProducer", LosingOnce)
+    monkeypatch.setattr(writer, "TRANSACTION_TIMEOUT_MS", 300)
+    with publisher(settings.parse({**SECRETS, "DATA_DIR": str(tmp_path)}), "tests") as ours:
+        if published:
+            ours.publish([RECORD])
+        else:
+            with pytest.raises(PassingFault):
+                ours.publish([RECORD])
+    assert len(made) == 1 + published
 
 
 def test_every_broker_is_asked_and_one_that_is_back_is_found_soon() -> None:
