@@ -71,6 +71,8 @@ class Reader:
                 # With little to do an answer comes at once; 4 MiB bounds what waits in memory.
                 fetch_max_bytes=4 * 1024 * 1024,
                 max_partition_fetch_bytes=1024 * 1024,
+                # A broker that was lost with a request in its hands may never say so; joining has a limit of its own.
+                request_timeout_ms=10_000,
                 session_timeout_ms=SESSION_TIMEOUT_MS,
                 heartbeat_interval_ms=3_000,
                 max_poll_interval_ms=max(300_000, settings.watchdog_seconds * 2_000),
