@@ -20,6 +20,9 @@ from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+JOIN_SECONDS = 30
+"""What a rebalance may take besides the batches that members have at hand."""
+
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
     """Notes which partitions came; they are placed after the poll, outside the client's own callback."""
@@ -56,6 +59,9 @@ class Reader:
         self.counts: dict[Partition, Count] = {}
         # The group's metadata as of the last poll, for the Writer to fence stale members with.
         self.metadata: Any = None
+        # How long a group may take to deal its partitions out: another member may be in the middle of a batch.
+        self._patience = settings.watchdog_seconds + JOIN_SECONDS
+        self._joining_since: float | None = None
         # Since when the group has been at rest with this member in it.
         self._assigned_at: float | None = None
         self._heartbeat: Any = None
@@ -86,6 +92,10 @@ class Reader:
                 polled = self._consumer.poll(timeout_ms=int(seconds * 1000))
             except kafka_errors.NoOffsetForPartitionError:
                 polled = {}
+                # Partitions that nobody has placed. If the client told of no new ones, a rebalance came in between: all
+                # that it has now are placed (anew), for it would raise this at once, again and again.
+                if not self._assignments.fresh:
+                    self._assignments.fresh.update(self._consumer.assignment())
             except kafka_errors.OffsetOutOfRangeError as error:
                 raise OffsetsDisagree(
                     "a record that was to be read next is not in Kafka any more",
@@ -103,8 +113,9 @@ class Reader:
             self.metadata = self._consumer.group_metadata()
         if self.metadata.state != MemberState.STABLE:
             self._assigned_at = None
+            self._join()
         elif self._assigned_at is None:
-            self._assigned_at = time.monotonic()
+            self._assigned_at, self._joining_since = time.monotonic(), None
         elif not polled:
             self._listen(self._assigned_at)
         return [incoming(record) for batch in polled.values() for record in batch]
@@ -113,6 +124,15 @@ class Reader:
     def assigned(self) -> bool:
         """Whether, as of the last poll, the group had given this member its partitions, which may be none."""
         return self._assigned_at is not None
+
+    def _join(self) -> None:
+        """Raise PassingFault when the group does not take this member in for too long: a new one is taken sooner."""
+        now = time.monotonic()
+        if self._joining_since is None:
+            self._joining_since = now
+        waited = now - self._joining_since
+        if waited > self._patience:
+            raise PassingFault("the group did not give out its partitions", detail=f"waited for {waited:.0f} s")
 
     def _listen(self, since: float) -> None:
         """Raise PassingFault when the group has not answered this member for the length of a session.
