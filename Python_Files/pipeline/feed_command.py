@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import entry, feed, log, topics
+from pipeline import entry, feed, feed_records, log, topics
 from pipeline.errors import PipelineError, UsageError
 from pipeline.feed_plan import by_hand
 from pipeline.settings import Settings, load
@@ -47,7 +47,7 @@ def _check(asked: argparse.Namespace) -> None:
 def _run(asked: argparse.Namespace, settings: Settings) -> None:
     from pipeline import broker
 
-    responses = feed.read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
+    responses = feed_records.read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
     with (
         broker.publisher(settings, stage=feed.STAGE) as publisher,
         feed.Feed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from pipeline import feed
+from pipeline import feed_source
 from pipeline.errors import PipelineError
 from pipeline.operations import parts, places, ports, postgresql_server, servers, start, supervision
 from pipeline.operations.supervision import Supervisor
@@ -25,7 +25,7 @@ def run_without_feed(settings: Settings) -> None:
     """Everything runs but the schedule, so that what is on the way arrives. Raises PipelineError."""
     if supervision.daemon(settings) is None:
         everything = [name for name in parts.NAMES if name != parts.SCHEDULER]
-        start.start(settings, offline=feed.offline_file(settings).exists(), only=everything)
+        start.start(settings, offline=feed_source.offline_file(settings).exists(), only=everything)
     else:
         with servers.alone(settings):
             servers.end_parts(Supervisor(settings), (parts.SCHEDULER,), 13)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 
-from pipeline import broker, feed, room, status, topics
+from pipeline import broker, feed_source, room, status, topics
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.operations import applied, parts, places, readiness, servers, supervision
@@ -33,7 +33,7 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
         ran = supervision.daemon(settings) is not None
         if ran and not _missing(settings, Supervisor(settings), every):
             tell("Pipeline", "runs already; nothing was changed")
-            if offline != feed.offline_file(settings).exists():
+            if offline != feed_source.offline_file(settings).exists():
                 warn("randomuser.me or the stand-in: that is chosen at a start; call ./Project_Stop.sh first")
             where_to_look(settings)
             return
@@ -63,7 +63,7 @@ def _choose_feed(settings: Settings, offline: bool) -> None:
     short = room.warning(settings)
     if short:
         warn(short)
-    switch = feed.offline_file(settings)
+    switch = feed_source.offline_file(settings)
     if offline:
         switch.touch(mode=0o600)
         warn("--offline: the bundled stand-in of the API serves, until a start without --offline")
@@ -114,9 +114,9 @@ def _first_people(settings: Settings, supervisor: Supervisor) -> None:
     A fetch that fails is told and is no reason not to run: the schedule tries again every minute. A backlog that takes
     long is told as well; a stage that is not running is an error.
     """
-    offline = settings.feed_offline or feed.offline_file(settings).exists()
-    if not offline and _is_empty(settings) and not feed.reachable(settings):
-        feed.until_reachable_file(settings).touch(mode=0o600)
+    offline = settings.feed_offline or feed_source.offline_file(settings).exists()
+    if not offline and _is_empty(settings) and not feed_source.reachable(settings):
+        feed_source.until_reachable_file(settings).touch(mode=0o600)
         warn(f"{settings.api_url} cannot be reached: the bundled stand-in of the API serves for now.")
         warn("The real API is tried at every fetch and takes over by itself; every person says its source.")
     with step("Feed", "first people fetched") as told:

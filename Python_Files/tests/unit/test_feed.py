@@ -14,8 +14,10 @@ import pytest
 
 from pipeline import feed_command, topics
 from pipeline.errors import PassingFault, UsageError
-from pipeline.feed import Feed, lock, offline_file, reachable, read_file, until_reachable_file
+from pipeline.feed import Feed, lock
 from pipeline.feed_plan import Order, Past, by_hand, check_seed, pages, read_fetches, seed
+from pipeline.feed_records import read_file
+from pipeline.feed_source import offline_file, reachable, until_reachable_file
 from pipeline.person import CREDENTIALS
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Incoming, Outgoing, Place
