@@ -59,7 +59,7 @@ class Account(NamedTuple):
         )
 
 
-def _positions(settings: Settings, cursor: Cursor, stage: str) -> tuple[dict[Partition, int], int, int]:
+def positions_of(settings: Settings, cursor: Cursor, stage: str) -> tuple[dict[Partition, int], int, int]:
     """Where a stage goes on in every partition that it reads, and how many records it took and refused."""
     reads = broker.identities(settings, topics.READS[stage])
     positions = {(name, number): 0 for name, its in reads.items() for number in range(its.partitions)}
@@ -87,7 +87,7 @@ def offsets_behind(settings: Settings, cursor: Cursor, stage: str) -> int:
 
     A bound from above, for transaction markers have offsets too, but cheap: no record is read.
     """
-    positions, _, _ = _positions(settings, cursor, stage)
+    positions, _, _ = positions_of(settings, cursor, stage)
     return sum(max(0, end - positions[one] - 1) for one, end in broker.ends(settings, positions).items())
 
 
@@ -95,7 +95,7 @@ def progress(settings: Settings, cursor: Cursor) -> tuple[list[StageProgress], M
     """Every stage's progress, and the lag behind it per partition. Raises PassingFault."""
     stages, behind = [], {}
     for stage in topics.STAGES:
-        positions, processed, rejected = _positions(settings, cursor, stage)
+        positions, processed, rejected = positions_of(settings, cursor, stage)
         lag = broker.lag(settings, positions)
         behind[stage] = lag
         stages.append(StageProgress(stage, sum(lag.values()), processed, rejected))

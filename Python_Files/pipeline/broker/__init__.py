@@ -16,7 +16,7 @@ from pipeline.broker.administration import (
     ready,
 )
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition, Position
-from pipeline.broker.looking import ends, lag, tail
+from pipeline.broker.looking import ends, lag, tail, waiting
 from pipeline.broker.reader import Reader
 from pipeline.broker.writer import Writer, publisher, slot
 
@@ -39,4 +39,5 @@ __all__ = [
     "ready",
     "slot",
     "tail",
+    "waiting",
 ]

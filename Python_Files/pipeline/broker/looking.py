@@ -14,13 +14,14 @@ from pipeline.records import Incoming
 from pipeline.settings import Settings
 
 
-def _plain_consumer(settings: Settings) -> KafkaConsumer:
+def _plain_consumer(settings: Settings, isolation: str = "read_committed", **more: Any) -> KafkaConsumer:
     return KafkaConsumer(
         **client(settings, "reader"),
         group_id=None,
-        isolation_level="read_committed",
+        isolation_level=isolation,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        **more,
     )
 
 
@@ -71,6 +72,55 @@ def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float =
                 reached = consumer.position(one) if one in consumer.assignment() else end[one]
                 counted[(one.topic, one.partition)] += max(0, end[one] - reached)
             return counted
+        finally:
+            consumer.close(autocommit=False)
+
+
+def _appended(settings: Settings, ones: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """The end of each partition, with what is in a transaction that is still open."""
+    consumer = _plain_consumer(settings, "read_uncommitted")
+    try:
+        ends: dict[TopicPartition, int] = consumer.end_offsets(ones)
+        return ends
+    finally:
+        consumer.close(autocommit=False)
+
+
+def waiting(settings: Settings, positions: Mapping[Partition, int], patience: float = 60.0) -> Iterator[Incoming]:
+    """Every committed record from the positions to what is appended by now; what retention has deleted is left out.
+
+    It goes as far as records are appended, not only as far as they are committed: the parts of a transaction show as
+    committed one partition after the other, and whose position shows in one is surely found in the next one here.
+    Raises PassingFault when ``patience`` seconds bring nothing new: a transaction stays open for that long.
+    """
+    if not positions:
+        return
+    with passing():
+        ones = [TopicPartition(*one) for one in positions]
+        end = _appended(settings, ones)
+        # A batch in memory at a time, also where a million records wait.
+        consumer = _plain_consumer(
+            settings, fetch_max_bytes=4 * 1024 * 1024, max_partition_fetch_bytes=1024 * 1024, max_poll_records=2_000
+        )
+        try:
+            begin = consumer.beginning_offsets(ones)
+            start = {one: max(positions[(one.topic, one.partition)], begin[one]) for one in ones}
+            left = {one for one in ones if start[one] < end[one]}
+            consumer.assign(list(left))
+            for one in left:
+                consumer.seek(one, start[one])
+            reached, deadline = start, time.monotonic() + patience
+            while left:
+                for batch in consumer.poll(timeout_ms=200).values():
+                    for record in batch:
+                        if record.offset < end[TopicPartition(record.topic, record.partition)]:
+                            yield incoming(record)
+                now = {one: consumer.position(one) for one in left}
+                if any(now[one] > reached[one] for one in left):
+                    reached, deadline = now, time.monotonic() + patience
+                elif time.monotonic() > deadline:
+                    raise PassingFault("Kafka does not give what it has", detail=f"nothing new for {patience:.0f} s")
+                left = {one for one in left if now[one] < end[one]}
         finally:
             consumer.close(autocommit=False)
 

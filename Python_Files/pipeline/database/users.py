@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -70,6 +70,31 @@ def row(record: Incoming, one: LabelledPerson, further: dict[str, Any], topic: i
         one.fetched_at.isoformat(), word(record.fetch_id), word(record.source),
         msgspec.json.encode(further).decode() if further else None,
         topic, record.place.partition, record.place.offset,
+    )  # fmt: skip
+
+
+def person_of(values: Mapping[str, Any]) -> LabelledPerson:
+    """The person of a row, by the names of its columns: what ``row`` made of them, the other way round."""
+    return LabelledPerson(
+        gender=values["gender"],
+        name=person.Name(values["title"], values["first_name"], values["last_name"]),
+        location=person.Location(
+            person.Street(values["street_number"], values["street_name"]),
+            values["city"], values["state"], values["country"], values["postcode"],
+            person.Coordinates(repr(values["latitude"]), repr(values["longitude"])),
+            person.Timezone(values["timezone_offset"], values["timezone_description"]),
+        ),
+        email=values["email"],
+        login=person.Login(values["uuid"], values["username"]),
+        dob=person.Occasion(values["date_of_birth"]),
+        registered=person.Occasion(values["registered_at"]),
+        phone=values["phone"],
+        cell=values["cell"],
+        id=person.NationalId(values["id_name"], values["id_value"]),
+        picture=person.Picture(values["picture_large"], values["picture_medium"], values["picture_thumbnail"]),
+        nat=values["nationality"],
+        fetched_at=values["fetched_at"],
+        company=values["company"],
     )  # fmt: skip
 
 
