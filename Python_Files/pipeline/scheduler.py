@@ -1,30 +1,29 @@
 """The scheduler: runs the jobs of the crontab, one process group each, and says what became of every run.
 
 It is one thread: it looks four times a second at the clock and at its children. A job that is still running when it is
-due again is skipped; minutes that went by unseen (a suspended or overloaded machine) are told as missed. SIGTERM ends
-it: running jobs get eight seconds to finish, then SIGTERM, then SIGKILL, so that all is over within thirteen.
+due again is skipped; minutes that went by unseen (a suspended or overloaded machine) are told as missed. One that hangs
+would be skipped for ever: after JOB_MINUTES it gets SIGTERM, and SIGKILL when that does not end it. SIGTERM ends the
+scheduler itself: running jobs get eight seconds to finish, then SIGTERM, then SIGKILL; all is over within thirteen.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import IO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline import crontab, log, room, state
 from pipeline.crontab import Job
 from pipeline.errors import PipelineError, UsageError
+from pipeline.job_run import CLEAR_SECONDS, Run
 from pipeline.settings import ROOT, load
 
 logger = logging.getLogger(__name__)
@@ -34,64 +33,15 @@ LOOK_SECONDS = 0.25
 LATE_SECONDS = 60  # a run this late is not made up for; it was missed
 FINISH_SECONDS = 8
 TERM_SECONDS = 3
-LINE_BYTES = 4000
 
 Clock = Callable[[], float]
 
 
-class Run:
-    """A job that runs: its process, and the thread that carries its output to the log."""
-
-    def __init__(self, job: Job, environment: Mapping[str, str], folder: Path) -> None:
-        self.job = job
-        self.began = time.monotonic()
-        variables = {**environment, **job.environment}
-        self.process = subprocess.Popen(
-            [job.environment.get("SHELL", "/bin/sh"), "-c", job.command],
-            cwd=folder,
-            env=variables,
-            stdin=subprocess.PIPE if job.stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._carry, args=(self.process.stdout,), daemon=True)
-        self._reader.start()
-        if job.stdin and self.process.stdin is not None:
-            threading.Thread(target=self._feed, args=(self.process.stdin,), daemon=True).start()
-
-    def _carry(self, output: IO[bytes]) -> None:
-        for line in iter(lambda: output.readline(LINE_BYTES), b""):
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                logger.info("[%s] %s", self.job.name, text)
-
-    def _feed(self, stdin: IO[bytes]) -> None:
-        try:
-            with stdin:
-                stdin.write(self.job.stdin)
-        except OSError:
-            pass  # a job need not read its input
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole process group of the job."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def finished(self) -> bool:
-        """Whether the job has ended; if so, that is told."""
-        code = self.process.poll()
-        if code is None:
-            return False
-        self._reader.join(0.5)  # what a job left behind may hold its output open; that is not waited for
-        seconds = time.monotonic() - self.began
-        level = logging.INFO if code == 0 else logging.ERROR
-        log.event(logger, level, "job ended", exit=code, job=self.job.name, seconds=seconds)
-        return True
-
-
 class Scheduler:
-    """Runs jobs when they are due. ``now`` is the time of day in seconds; ``zone`` makes it a local time."""
+    """Runs jobs when they are due. ``now`` is the time of day in seconds; ``zone`` makes it a local time.
+
+    A run may take ``most_seconds``; then it is ended, and has ``clear_seconds`` for that. None: as long as it likes.
+    """
 
     def __init__(
         self,
@@ -101,8 +51,11 @@ class Scheduler:
         folder: Path = ROOT,
         environment: Mapping[str, str] = os.environ,
         zone: tzinfo | None = None,
+        most_seconds: float | None = None,
+        clear_seconds: float = CLEAR_SECONDS,
     ) -> None:
         self._jobs = jobs
+        self._most_seconds, self._clear_seconds = most_seconds, clear_seconds
         self._now = now
         self._zone = zone or local_zone()
         self._folder = folder
@@ -128,6 +81,9 @@ class Scheduler:
     def look(self) -> None:
         """Take note of what has ended, then start what is due."""
         self._reap()
+        if self._most_seconds is not None:
+            for run in self._running.values():
+                run.bound(self._most_seconds, self._clear_seconds)
         moment = datetime.fromtimestamp(self._now(), self._zone)
         for job in self._jobs:
             due = self._due.get(job.line)
@@ -226,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code
-    scheduler = Scheduler(jobs)
+    scheduler = Scheduler(jobs, most_seconds=settings.job_minutes * 60)
     scheduler.each_minute = room.Watch(settings).look
     scheduler.state = state.from_environment()
     for number in (signal.SIGTERM, signal.SIGINT):

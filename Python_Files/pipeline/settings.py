@@ -111,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_records: Annotated[int, _number(1, 10000, "records")] = 500
     watchdog_seconds: Annotated[int, _number(20, 3600, "seconds")] = 60
 
+    # The schedule
+    job_minutes: Annotated[int, _number(1, 1440, "minutes")] = 60
+
     # Backups
     backup_dir: str = "Database/Data/backup"
     backup_retention_days: Annotated[int, _number(1, 365, "days")] = 7

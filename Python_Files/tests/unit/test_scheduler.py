@@ -131,11 +131,11 @@ def test_the_zone_is_that_of_the_machine(tmp_path: Path) -> None:
 class Machine:
     """A scheduler on a clock that is moved by hand; its jobs are real processes."""
 
-    def __init__(self, text: str, folder: Path) -> None:
+    def __init__(self, text: str, folder: Path, **bounds: float) -> None:
         self.moment = START
         self.folder = folder
         self.scheduler = Scheduler(
-            parse(text), now=lambda: self.moment.timestamp(), folder=folder, environment=os.environ, zone=UTC
+            parse(text), now=lambda: self.moment.timestamp(), folder=folder, environment=os.environ, zone=UTC, **bounds
         )
 
     def pass_by(self, **span: int) -> None:
@@ -248,6 +248,53 @@ def test_the_end_lets_a_job_finish_and_stops_a_stubborn_one_with_its_children(
     assert told(caplog, "signal=SIGKILL")
     child = int((tmp_path / "child").read_text())
     machine.until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text())
+
+
+def gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_a_job_that_hangs_is_ended_and_its_next_run_begins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(tmp_path / "gate")
+    machine = Machine("* * * * * echo x >> begun; cat gate", tmp_path, most_seconds=0.3)
+    machine.scheduler.begin()
+    machine.pass_by(minutes=1)
+    machine.until(lambda: bool(told(caplog, "job ended exit=-15")))
+    (line,) = told(caplog, "takes longer than JOB_MINUTES")
+    assert "job=job:1" in line
+    assert "signal=SIGTERM" in line
+    assert [record.levelno for record in caplog.records if record.getMessage() == line] == [logging.ERROR]
+    assert not told(caplog, "SIGKILL")
+    machine.pass_by(minutes=1)
+    machine.until(lambda: (tmp_path / "begun").read_text() == "x\n" * 2)
+    machine.until(lambda: len(told(caplog, "job ended exit=-15")) == 2)
+
+
+def test_what_does_not_heed_sigterm_is_killed_before_the_next_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The shell itself ends at SIGTERM, the program that it waits for does not.
+    machine = Machine(
+        "* * * * * (trap '' TERM; echo x >> begun; exec sleep 300) & echo $! > child; wait",
+        tmp_path,
+        most_seconds=0.3,
+        clear_seconds=0.5,
+    )
+    machine.scheduler.begin()
+    machine.pass_by(minutes=1)
+    machine.until(lambda: bool(told(caplog, "signal=SIGTERM")))
+    child = int((tmp_path / "child").read_text())
+    machine.pass_by(minutes=1)
+    assert told(caplog, "skipped: it still runs")
+    assert not gone(child)
+    machine.until(lambda: bool(told(caplog, "job does not end and is killed")) and gone(child))
+    machine.until(lambda: bool(told(caplog, "job ended")))
+    machine.pass_by(minutes=1)
+    machine.until(lambda: (tmp_path / "begun").read_text() == "x\n" * 2)
+    machine.scheduler.end(finish=0, term=0)
 
 
 def start(tmp_path: Path, text: str, *more: str) -> subprocess.Popen[str]:
