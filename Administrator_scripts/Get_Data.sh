@@ -13,11 +13,13 @@ usage: Administrator_scripts/Get_Data.sh [options of Python_Files/0-Get_Data.py]
   --results N              so many people, with a seed of their own
   --seed TEXT --page N     the people of a seed and page
   --file FILE              feed a response of the API that was saved before
+  --again FETCH_ID         ask again for exactly those people of a fetch who are missing (Ledger.sh names them)
   --offline                let the stand-in of the API serve this run
 
 examples:
   Administrator_scripts/Get_Data.sh --results 500
   Administrator_scripts/Get_Data.sh --file saved_response.json
+  Administrator_scripts/Get_Data.sh --again randomuser.me-20260131T0805Z-p1
 TEXT
 }
 

@@ -108,13 +108,8 @@ class Feed:
         stem = f"hand-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self._now()))}-{token}"
         orders = orders_by_hand(results, seed if seed is not None else f"{stem}-x", page, stem)
         past = self._past()
-        left = past.window_left(int(self._now() * 1000))
-        if not self._sources.stand_in_only and not self._sources.until_reachable and results > left:
-            raise PassingFault(
-                f"the API's rate window has room for {max(left, 0)} people, not for {results}",
-                detail="it gives 20,000 people in five minutes, and the scheduled fetches need theirs",
-                hint="Wait five minutes, or ask for fewer with --results.",
-            )
+        if not self._sources.stand_in_only and not self._sources.until_reachable:
+            check_window(past, results, self._now, "Wait five minutes, or ask for fewer with --results.")
         deadline = self._clock() + NETWORK_SECONDS * len(orders)
         return sum(self._fetch_or_record(order, deadline, past) for order in orders)
 
@@ -167,28 +162,42 @@ class Feed:
         return len(fetch.uuids)
 
     def _record_failure(self, order: Order, fault: FetchFailed) -> None:
-        """Publish that the run failed, under a fetch-id that its later success does not share."""
         source = STAND_IN if self._sources.stand_in_only else REAL
-        moment = int(self._now() * 1000)
-        fetch_id = f"{order.fetch_id(source)}-failed-{moment}"
-        nothing = Response([], None, moment)
-        fetch = self._record(fetch_id, source, order.kind, nothing, order.results)
+        nothing = Response([], None, int(self._now() * 1000))
+        fetch = self._record(order.fetch_id(source), source, order.kind, nothing, order.results)
         say_order(fetch, order, source)
-        fetch.failure = fault.reason
-        log.event(
-            logger,
-            logging.ERROR,
-            "fetch failed",
-            fetch_id=order.fetch_id(source),
-            kind=order.kind,
-            message=fault.message,
-            reason=fault.reason,
-            source=source,
+        record_failure(self._publisher, fetch, nothing, fault)
+
+
+def check_window(past: Past, results: int, now: Clock, hint: str) -> None:
+    """Raise PassingFault unless the real API would still give so many people."""
+    left = past.window_left(int(now() * 1000))
+    if results > left:
+        raise PassingFault(
+            f"the API's rate window has room for {max(left, 0)} people, not for {results}",
+            detail="it gives 20,000 people in five minutes, and the scheduled fetches need theirs",
+            hint=hint,
         )
-        try:
-            self._publisher.publish(records_of(fetch, nothing))
-        except PipelineError as error:
-            log.event(logger, logging.ERROR, "the failure could not be recorded", message=error.message)
+
+
+def record_failure(publisher: Publisher, fetch: Fetch, nothing: Response, fault: FetchFailed) -> None:
+    """Publish that the fetch failed, under a fetch-id that its later success does not share."""
+    log.event(
+        logger,
+        logging.ERROR,
+        "fetch failed",
+        fetch_id=fetch.fetch_id,
+        kind=fetch.kind,
+        message=fault.message,
+        reason=fault.reason,
+        source=fetch.source,
+    )
+    fetch.fetch_id = f"{fetch.fetch_id}-failed-{nothing.arrived_ms}"
+    fetch.failure = fault.reason
+    try:
+        publisher.publish(records_of(fetch, nothing))
+    except PipelineError as error:
+        log.event(logger, logging.ERROR, "the failure could not be recorded", message=error.message)
 
 
 @contextmanager

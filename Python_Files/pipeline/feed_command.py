@@ -18,6 +18,7 @@ _EXAMPLES = """examples:
   0-Get_Data.py --results 500                  fetch 500 people now, with a seed of their own
   0-Get_Data.py --seed summer --page 2         fetch the people of a seed and page
   0-Get_Data.py --file saved_response.json     feed a response that was saved before
+  0-Get_Data.py --again FETCH_ID               ask again for those people of a fetch who are missing, if any are
 
 exit codes: 0 done, 1 failed, 2 wrong usage or settings"""
 
@@ -33,20 +34,47 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", metavar="TEXT", help="their seed; it must not end in a digit or have 18 characters")
     made.add_argument("--page", type=int, metavar="N", help="page of the seed, 1 to 10000, in one request")
     made.add_argument("--file", type=Path, metavar="FILE", help="feed a saved response of the API instead of asking it")
+    made.add_argument("--again", metavar="FETCH_ID", help="ask again for exactly whom the ledger misses of this fetch")
     made.add_argument("--offline", action="store_true", help="let the stand-in of the API serve this run")
     return made
 
 
 def _check(asked: argparse.Namespace) -> None:
-    if asked.file is not None and (asked.results, asked.seed, asked.page, asked.offline) != (None, None, None, False):
-        raise UsageError("--file stands alone", hint="Leave --results, --seed, --page and --offline away.")
+    others = (asked.results, asked.seed, asked.page, asked.offline) != (None, None, None, False)
+    if asked.file is not None and (others or asked.again is not None):
+        raise UsageError("--file stands alone", hint="Leave --results, --seed, --page, --again and --offline away.")
+    if asked.again is not None and others:
+        raise UsageError(
+            "--again stands alone",
+            detail="it asks for the very people of that fetch, from the source that gave them",
+            hint="Leave --results, --seed, --page and --offline away.",
+        )
     results = 1 if asked.results is None else asked.results
     by_hand(results, "any" if asked.seed is None else asked.seed, asked.page, "")
+
+
+def _again(settings: Settings, fetch_id: str) -> None:
+    from pipeline import broker, ledger
+    from pipeline.database import fetches
+    from pipeline.feed_again import Again
+
+    with broker.publisher(settings, stage=feed.STAGE) as publisher:
+        sent = Again(
+            settings,
+            publisher,
+            lambda: broker.tail(settings, topics.FETCHES, feed.TAIL),
+            stored=lambda name: fetches.stored(settings, name),
+            missing_of=lambda name: ledger.missing_of(settings, name),
+        ).run(fetch_id)
+    print(f"{sent} missing people sent again" if sent else f"nobody of {fetch_id} is missing: nothing was sent")
 
 
 def _run(asked: argparse.Namespace, settings: Settings) -> None:
     from pipeline import broker
 
+    if asked.again is not None:
+        _again(settings, asked.again)
+        return
     responses = feed_records.read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
     with (
         broker.publisher(settings, stage=feed.STAGE) as publisher,

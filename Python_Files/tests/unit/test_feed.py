@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from feed_ends import NOON, Broker, Time, settings_of
 from pipeline import feed_command, topics
 from pipeline.errors import PassingFault, UsageError
 from pipeline.feed import Feed, lock
@@ -20,63 +21,16 @@ from pipeline.feed_records import read_file
 from pipeline.feed_source import offline_file, reachable, until_reachable_file
 from pipeline.person import CREDENTIALS
 from pipeline.randomuser import FetchFailed
-from pipeline.records import Incoming, Outgoing, Place
-from pipeline.settings import NATIONALITIES, Settings, parse
+from pipeline.records import Incoming, Place
+from pipeline.settings import NATIONALITIES, Settings
 from pipeline.stand_in import serving
 
 SAMPLE = Path(__file__).parents[1] / "data" / "randomuser_200.json"
-NOON = datetime(2026, 11, 21, 12, 0, 3, tzinfo=UTC).timestamp()
-
-
-class Broker:
-    """Holds what is published, one list a transaction; its tail is what a broker would give."""
-
-    def __init__(self) -> None:
-        self.transactions: list[list[Outgoing]] = []
-        self.down = False
-
-    def publish(self, records: Sequence[Outgoing]) -> None:
-        if self.down:
-            raise PassingFault("the broker cannot be reached")
-        self.transactions.append(list(records))
-
-    def of(self, topic: str) -> list[Outgoing]:
-        return [record for records in self.transactions for record in records if record.topic == topic]
-
-    @property
-    def fetches(self) -> list[dict[str, Any]]:
-        return [json.loads(record.value or b"") for record in self.of(topics.FETCHES)]
-
-    def tail(self) -> list[Incoming]:
-        if self.down:
-            raise PassingFault("the broker cannot be reached")
-        return [
-            Incoming(Place(topics.FETCHES, 0, at), record.key, record.value, record.timestamp_ms, record.headers)
-            for at, record in enumerate(self.of(topics.FETCHES))
-        ]
 
 
 @pytest.fixture
 def broker() -> Broker:
     return Broker()
-
-
-def settings_of(folder: Path, url: str = "http://127.0.0.1:1/api/1.4/", **more: str) -> Settings:
-    secrets = "POSTGRES_PASSWORD PIPELINE_DB_PASSWORD NOCODB_DB_PASSWORD READER_DB_PASSWORD NOCODB_ADMIN_PASSWORD"
-    values = dict.fromkeys([*secrets.split(), "NOCODB_JWT_SECRET", "NOCODB_ENCRYPTION_KEY"], "x" * 32)
-    made = parse({**values, "DATA_DIR": str(folder), "API_URL": url, "API_CONNECT_TIMEOUT": "1", **more})
-    made.run.mkdir(parents=True, exist_ok=True)
-    return made
-
-
-class Time:
-    """Both clocks of a run: sixty seconds to a minute, moved by hand."""
-
-    def __init__(self, seconds: float = NOON) -> None:
-        self.seconds = seconds
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @contextmanager
@@ -344,6 +298,9 @@ def test_a_file_that_is_no_response_is_refused(tmp_path: Path, content: bytes) -
         ["--page", "10001"],
         ["--page", "1", "--results", "5001"],
         ["--file", "x", "--results", "1"],
+        ["--file", "x", "--again", "y"],
+        ["--again", "x", "--results", "1"],
+        ["--again", "x", "--offline"],
     ],
 )
 def test_wrong_usage_ends_with_two_and_says_why(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
