@@ -39,7 +39,8 @@ service_of() {
         postgresql) name=postgres ;;
         scheduler) name=get-data ;;
     esac
-    compose config --services | grep -Fxq -- "$name" || wrong_usage "there is no part '$1'"
+    # Not piped into "grep -q", which would end Compose in the middle of its answer, and pipefail would call that a failure.
+    grep -Fxq -- "$name" <<<"$(compose config --services)" || wrong_usage "there is no part '$1'"
     printf '%s' "$name"
 }
 

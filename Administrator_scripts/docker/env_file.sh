@@ -12,7 +12,7 @@ write_env() {
 
 # is_rootless: whether the engine runs without privileges, so that root in a container is the caller outside.
 is_rootless() {
-    docker info --format '{{.SecurityOptions}}' | grep -q name=rootless
+    [[ "$(docker info --format '{{.SecurityOptions}}')" == *name=rootless* ]]
 }
 
 # on_env_file VERB ARGUMENT...: a verb of pipeline.containers on .env, with the image's own Python, for the host need not

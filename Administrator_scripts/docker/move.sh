@@ -136,7 +136,7 @@ docker_owner() {
 }
 
 engine_is_rootless() {
-    docker info --format '{{.SecurityOptions}}' | grep -q name=rootless
+    [[ "$(docker info --format '{{.SecurityOptions}}')" == *name=rootless* ]]
 }
 
 # with_backups COMMAND...: runs it where the directory of the backups is /backup, with the rights to give it away.
