@@ -26,7 +26,7 @@ WINDOW = timedelta(minutes=5)
 PAGE_PEOPLE = 1_000  # asked for in one request: about a megabyte, answered well within a second
 MINUTE = timedelta(minutes=1)
 
-Kind = Literal["scheduled", "catch-up", "by hand", "file", "again"]
+Kind = Literal["scheduled", "catch-up", "by hand", "file", "again", "replay"]
 
 
 class Fetch(Struct, kw_only=True):

@@ -15,7 +15,8 @@ from pipeline import person, topics
 from pipeline.broker import Partition, TopicIdentity
 from pipeline.database.connection import passing
 from pipeline.database.queries import query
-from pipeline.database.sinks import Offsets, Outcome, Repeat, uuids_of, word
+from pipeline.database.sinks import Offsets, Outcome, Repeat, uuids_of
+from pipeline.database.values import word
 from pipeline.errors import Rejected
 from pipeline.nocodb import UserRow, Users
 from pipeline.person import LabelledPerson

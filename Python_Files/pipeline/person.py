@@ -153,6 +153,10 @@ def decode(value: bytes | None, kind: type[P]) -> P:
     for name in ("dob", "registered", "fetched_at"):
         told = getattr(person, name, None)
         _check_moment(name, told.date if isinstance(told, Occasion) else told)
+    where = person.location.coordinates
+    if abs(float(where.latitude)) > 90 or abs(float(where.longitude)) > 180:
+        # PostgreSQL checks it too, NocoDB does not: so that both stores hold the same people, it is said here.
+        raise Rejected("wrong_shape", f"there is no place at {where.latitude}, {where.longitude} degrees")
     return person
 
 
@@ -178,7 +182,7 @@ def without_credentials(person: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def unknown_fields(value: bytes) -> dict[str, Any]:
-    """Top-level fields that this project has no column for, decoded. Normally there are none."""
+def unknown_fields(value: bytes) -> dict[str, Raw]:
+    """Top-level fields that this project has no column for, as they stand there. Normally there are none."""
     known = LabelledPerson.__struct_fields__
-    return {name: _any.decode(raw) for name, raw in _fields.decode(value).items() if name not in known}
+    return {name: raw for name, raw in _fields.decode(value).items() if name not in known}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -51,6 +54,26 @@ class Outgoing(NamedTuple):
     value: bytes | None
     timestamp_ms: int
     headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        named = sum(len(name.encode()) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + named
+
+
+def fingerprint(value: bytes) -> bytes:
+    """What is kept of bytes that must not be kept themselves: their length and hash, as JSON."""
+    told = {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+_FINGERPRINT = re.compile(rb'\{"length":[0-9]+,"sha256":"[0-9a-f]{64}"\}')
+
+
+def is_fingerprint(value: bytes | None) -> bool:
+    """Whether this is no record, but the length and hash that were kept of one."""
+    return _FINGERPRINT.fullmatch(value or b"") is not None
 
 
 class Publisher(Protocol):

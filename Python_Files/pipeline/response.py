@@ -6,7 +6,6 @@ space between them goes, and with it whatever ``login`` holds besides a uuid and
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from msgspec import Raw, Struct
 from pipeline import topics
 from pipeline.errors import PassingFault, Rejected
 from pipeline.person import CREDENTIALS
+from pipeline.records import fingerprint
 
 
 class NotAResponse(PassingFault):
@@ -87,17 +87,13 @@ def _cleaned(thing: Any) -> Any:
     return [_cleaned(part) for part in thing] if isinstance(thing, list) else thing
 
 
-def _fingerprint(raw: bytes) -> bytes:
-    return _encoder.encode({"length": len(raw), "sha256": hashlib.sha256(raw).hexdigest()})
-
-
 def _refused(raw: bytes, reason: str, message: str) -> Person:
     try:
         value = _encoder.encode(_cleaned(_any.decode(raw)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = _fingerprint(raw)
+        value = fingerprint(raw)
     if len(value) > topics.RECORD_BYTES:
-        value = _fingerprint(raw)
+        value = fingerprint(raw)
     return Person(None, value, Rejected(reason, message))
 
 

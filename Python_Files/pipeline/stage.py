@@ -20,7 +20,7 @@ from pipeline import state, topics
 from pipeline.broker import Count, Partition, Position, Reader, TopicIdentity, Writer, identities, slot
 from pipeline.errors import PassingFault, Rejected
 from pipeline.log import event
-from pipeline.records import Headers, Incoming, Outgoing
+from pipeline.records import Headers, Incoming, Outgoing, fingerprint
 from pipeline.settings import Settings
 from pipeline.steps import Step
 from pipeline.watchdog import Watchdog
@@ -180,8 +180,11 @@ def transform(
         one = (record.place.topic, record.place.partition)
         before = taken[one].taken if one in taken else counts.get(one, Count())
         try:
-            value = step(record.value, record.timestamp_ms)
-            outgoing.append(Outgoing(target, record.key, value, record.timestamp_ms, record.headers))
+            made = Outgoing(
+                target, record.key, step(record.value, record.timestamp_ms), record.timestamp_ms, record.headers
+            )
+            _check_size(made)
+            outgoing.append(made)
             refused = 0
         except Rejected as fault:
             outgoing.append(set_aside(record, stage, fault))
@@ -190,8 +193,20 @@ def transform(
     return outgoing, taken
 
 
+def _check_size(record: Outgoing) -> None:
+    """Raises Rejected for a record that the next topic cannot take. Sent compressed, it fitted into the one before."""
+    most = topics.MOST_BYTES.get(record.topic, topics.RECORD_BYTES)
+    if record.size > most:
+        raise Rejected(
+            "too_large", f"the record has {record.size} bytes with key and headers, {record.topic} takes {most}"
+        )
+
+
 def set_aside(record: Incoming, stage: str, fault: Rejected) -> Outgoing:
-    """The record for users.rejected: its bytes and headers as they are, and who refused it, why, and where it stood."""
+    """The record for users.rejected: its bytes and headers as they are, and who refused it, why, and where it stood.
+
+    Of one that is too large for that topic too, which only compression brought through Kafka, length and hash are kept.
+    """
     added: Headers = tuple(
         (name, content.encode("utf-8", "backslashreplace"))
         for name, content in (
@@ -204,11 +219,16 @@ def set_aside(record: Incoming, stage: str, fault: Rejected) -> Outgoing:
             (topics.ORIGIN_TIMESTAMP, str(record.timestamp_ms)),
         )
     )
-    own = {name for name, _ in added}
-    kept = tuple((name, content) for name, content in record.headers if name not in own)
+    kept = tuple((name, content) for name, content in record.headers if name not in topics.OF_A_REFUSAL)
     # A tombstone has no value, and users.rejected is not compacted: an empty value there would read the same, so the
     # key of a record without one is kept as it is and None stays None.
-    return Outgoing(topics.REJECTED, record.key, record.value, max(record.timestamp_ms, 0), kept + added)
+    whole = Outgoing(topics.REJECTED, record.key, record.value, max(record.timestamp_ms, 0), kept + added)
+    if whole.size <= topics.REJECTED_RECORD_BYTES:
+        return whole
+    known = (topics.FETCH_ID, topics.SOURCE, topics.REPLAY_OF)
+    few = tuple((name, content[:200]) for name, content in kept if name in known)[: len(known)]
+    key = record.key if len(record.key or b"") <= 1000 else None
+    return whole._replace(key=key, value=fingerprint(record.value or b""), headers=few + added)
 
 
 class Sink(Protocol):

@@ -18,6 +18,9 @@ TO_POSTGRESQL = "3-Add_Database-postgresql"
 TO_NOCODB = "3-Add_Database-nocodb"
 STAGES = (ADD_TIMESTAMP, ADD_LABEL, TO_POSTGRESQL, TO_NOCODB)
 
+# The stages that store people, and the names of their stores.
+STORES = {TO_POSTGRESQL: "postgresql", TO_NOCODB: "nocodb"}
+
 # Who reads what.
 READS = {
     ADD_TIMESTAMP: (FETCHED,),
@@ -38,10 +41,20 @@ ORIGIN_TOPIC = "origin-topic"
 ORIGIN_PARTITION = "origin-partition"
 ORIGIN_OFFSET = "origin-offset"
 ORIGIN_TIMESTAMP = "origin-timestamp-ms"
+OF_A_REFUSAL = (STAGE, REASON, MESSAGE, ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET, ORIGIN_TIMESTAMP)
 
-# One record may be this large; users.rejected takes more, because it holds a whole refused record and its headers.
+# The header of a refused record that was sent again: the id of its row in pipeline.rejected.
+REPLAY_OF = "replay-of"
+
+# What the pipeline itself sends into a topic at most: key, value and headers of one record, in bytes.
 RECORD_BYTES = 1_000_000
-REJECTED_RECORD_BYTES = 2_000_000
+REJECTED_RECORD_BYTES = 1_900_000
+MOST_BYTES = {FETCHED: RECORD_BYTES, TIMESTAMPED: 1_080_000, LABELLED: 1_150_000, REJECTED: REJECTED_RECORD_BYTES}
+
+# What Kafka takes there from anybody, after compression. Each topic of the chain takes more than the one before, so
+# that what a stage adds to the largest record finds room, also of bytes that cannot be compressed; users.rejected
+# takes a whole refused record with its headers.
+_TAKES = {FETCHED: 1_048_588, TIMESTAMPED: 1_100_000, LABELLED: 1_200_000, REJECTED: 2_000_000, FETCHES: 1_048_588}
 
 
 @dataclass(frozen=True)
@@ -53,15 +66,16 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
 
+def _takes(name: str) -> dict[str, str]:
+    return {"max.message.bytes": str(_TAKES[name])}
+
+
 ALL = (
-    Topic(FETCHED),
-    Topic(TIMESTAMPED),
-    Topic(LABELLED),
+    Topic(FETCHED, config=_takes(FETCHED)),
+    Topic(TIMESTAMPED, config=_takes(TIMESTAMPED)),
+    Topic(LABELLED, config=_takes(LABELLED)),
     # The broker's clock stamps a rejected record (when it was refused); the moment of its fetch is in a header.
-    Topic(
-        REJECTED,
-        config={"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(REJECTED_RECORD_BYTES)},
-    ),
+    Topic(REJECTED, config={"message.timestamp.type": "LogAppendTime", **_takes(REJECTED)}),
     # One partition keeps the runs in their order; a run of 5,000 people lists its uuids in some 200 KB.
-    Topic(FETCHES, partitions=1),
+    Topic(FETCHES, partitions=1, config=_takes(FETCHES)),
 )

@@ -16,9 +16,12 @@ from pipeline.broker.administration import (
     ready,
 )
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition, Position
+from pipeline.broker.foreign import read_any_header
 from pipeline.broker.looking import ends, lag, tail, waiting
 from pipeline.broker.reader import Reader
 from pipeline.broker.writer import Writer, publisher, slot
+
+read_any_header()
 
 __all__ = [
     "TRANSACTION_TIMEOUT_MS",

@@ -29,9 +29,9 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing; the names of those.
 
-    Existing ones keep their data, and get the retention and the number of partitions of the settings. Raises
-    SettingsError when there are more partitions than KAFKA_PARTITIONS: they cannot become fewer; PassingFault while
-    topics are missing and not all brokers are there, for each is to get its copy.
+    Existing ones keep their data, and get the retention and the number of partitions of the settings, and what else is
+    theirs. Raises SettingsError when there are more partitions than KAFKA_PARTITIONS: they cannot become fewer;
+    PassingFault while topics are missing and not all brokers are there, for each is to get its copy.
     """
     retention = {"retention.ms": str(settings.kafka_retention_hours * 3_600_000), "retention.bytes": "-1"}
     with _admin(settings) as admin:
@@ -67,7 +67,9 @@ def _bring_up_to_date(
 ) -> None:
     if not existing:
         return
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, retention) for topic in existing])
+    admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic.name, {**retention, **topic.config}) for topic in existing]
+    )
     numbers = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in existing])}
     more = {}
     for topic in existing:

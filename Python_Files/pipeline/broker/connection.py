@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kafka import errors as kafka_errors
 from kafka.net.manager import KafkaConnectionManager
 
+from pipeline.broker.foreign import headers_of
 from pipeline.errors import Fenced, PassingFault
 from pipeline.records import Incoming, Place
 from pipeline.settings import Settings
@@ -76,5 +77,5 @@ def incoming(record: Any) -> Incoming:
         record.key,
         record.value,
         record.timestamp,
-        tuple(record.headers),
+        headers_of(record),
     )

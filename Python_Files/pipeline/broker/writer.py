@@ -41,7 +41,8 @@ class Writer:
                 compression_type="lz4",
                 batch_size=128 * 1024,
                 linger_ms=5,
-                max_request_size=topics.REJECTED_RECORD_BYTES + 100_000,
+                # Of one record before it is compressed; a topic's own limit is the broker's to keep.
+                max_request_size=topics.REJECTED_RECORD_BYTES + 200_000,
                 max_block_ms=10_000,
             )
             _keep_requests(self._producer._sender._client)
@@ -159,14 +160,13 @@ class _TransactionalPublisher:
 
     def publish(self, records: Sequence[Outgoing]) -> None:
         for record in records:
-            size = len(record.key or b"") + len(record.value or b"")
-            limit = topics.REJECTED_RECORD_BYTES if record.topic == topics.REJECTED else topics.RECORD_BYTES
+            size, limit = record.size, topics.MOST_BYTES.get(record.topic, topics.RECORD_BYTES)
             if size > limit:
                 raise PipelineError(
                     f"a record for {record.topic} is too large",
                     detail=f"key {(record.key or b'').decode('utf-8', 'replace')!r} has {size} bytes, "
                     f"at most {limit} are taken",
-                    hint="Nothing of this fetch was sent.",
+                    hint="Nothing was sent.",
                 )
         with self._watchdog.watching():
             try:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extras
 
 from pipeline.errors import PassingFault
@@ -15,8 +16,14 @@ from pipeline.settings import Settings
 Connection = Any
 Cursor = Any
 
-# A record that PostgreSQL refuses with one of these can never be stored: its data is wrong, or breaks a constraint.
-RefusedForGood = (psycopg2.DataError, psycopg2.IntegrityError)
+# A record that PostgreSQL refuses with one of these can never be stored: its data is wrong, breaks a constraint, or is
+# beyond what PostgreSQL can hold at all, such as JSON nested too deeply (psycopg2 counts that as operational).
+RefusedForGood = (
+    psycopg2.DataError,
+    psycopg2.IntegrityError,
+    psycopg2.errors.ProgramLimitExceeded,
+    psycopg2.errors.StatementTooComplex,
+)
 
 
 @contextmanager

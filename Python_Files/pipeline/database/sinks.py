@@ -6,9 +6,8 @@ process read, so that a process that lost its partitions without noticing change
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -18,13 +17,14 @@ from psycopg2.extras import execute_values
 
 from pipeline import topics
 from pipeline.broker import Partition, TopicIdentity
+from pipeline.database import rejected
 from pipeline.database.connection import Connection, Cursor, connect, passing
 from pipeline.database.queries import query
+from pipeline.database.rejected import Arrival
+from pipeline.database.values import word
 from pipeline.errors import Fenced, Rejected
-from pipeline.records import Incoming
+from pipeline.records import Incoming, Place
 from pipeline.settings import Settings
-
-SHOWN_CHARACTERS = 10_000
 
 
 class Repeat(NamedTuple):
@@ -81,8 +81,11 @@ class Offsets:
                     for r in outcome.repeats
                 ],
             )  # fmt: skip
-        for record, fault in outcome.rejected:
-            cursor.execute(query("store_rejected"), self._own_rejected(record, fault))
+        rows = {
+            record.place: rejected.store(cursor, self._own_rejected(record, fault))
+            for record, fault in outcome.rejected
+        }
+        rejected.note(cursor, self.sink, list(_arrivals(batch, outcome, rows)))
 
         taken: dict[Partition, list[int]] = defaultdict(lambda: [0, 0, 0])
         last: dict[Partition, int] = {}
@@ -97,11 +100,11 @@ class Offsets:
         for record, _ in outcome.rejected:
             taken[(record.place.topic, record.place.partition)][2] += 1
         for one, offset in last.items():
-            processed, repeats, rejected = taken[one]
+            processed, repeats, refused = taken[one]
             values = {
                 "sink": self.sink, "topic": self.topics[one[0]], "partition": one[1], "next_offset": offset + 1,
-                "processed": processed, "repeats": repeats, "rejected": rejected,
-                "stored": processed - repeats - rejected,
+                "processed": processed, "repeats": repeats, "rejected": refused,
+                "stored": processed - repeats - refused,
             }  # fmt: skip
             if one not in self._expected:
                 begin = {"sink": self.sink, "topic": values["topic"], "partition": one[1], "next_offset": first[one]}
@@ -121,7 +124,7 @@ class Offsets:
 
     def _own_rejected(self, record: Incoming, fault: Rejected) -> dict[str, object]:
         """A record that this sink itself refuses."""
-        return rejected_row(
+        return rejected.rejected_row(
             record,
             stage=self.sink,
             reason=fault.reason,
@@ -139,78 +142,23 @@ class Offsets:
             return
 
 
-def text(value: str, most: int | None = None) -> str:
-    """Text as PostgreSQL can hold it, without U+0000, which only a forged header has; cut to ``most`` letters."""
-    return value.replace("\0", "\\u0000")[:most]
-
-
-def word(value: str) -> str:
-    """A header that is stored in an indexed column: an index takes some 2,700 bytes, a true one has far fewer."""
-    return text(value, 200)
-
-
-def moment(timestamp_ms: int | None) -> datetime | None:
-    """Milliseconds since 1970 as a moment, or None when no calendar has it."""
-    if timestamp_ms is None:
-        return None
-    try:
-        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _uuid(key: bytes | None) -> UUID | None:
-    try:
-        return UUID((key or b"").decode("ascii"))
-    except ValueError:
-        return None
-
-
-def _shown(value: bytes) -> str:
-    return text(value[: SHOWN_CHARACTERS * 4].decode("utf-8", "backslashreplace"))[:SHOWN_CHARACTERS]
-
-
-def rejected_row(
-    record: Incoming,
-    *,
-    stage: str,
-    reason: str,
-    message: str,
-    origin: Incoming | None,
-    rejected_at: datetime,
-    source_topic: int,
-) -> dict[str, object]:
-    """The values of a row of ``pipeline.rejected``; ``origin`` is None when the place is told by the headers."""
-    place = origin.place if origin else None
-    number = _number(record.header(topics.ORIGIN_TIMESTAMP))
-    value = record.value
-    return {
-        "stage": word(stage) or "unknown",
-        "reason": word(reason) or "unknown",
-        "message": text(message),
-        "topic": place.topic if place else text(record.header(topics.ORIGIN_TOPIC)),
-        "partition": place.partition if place else _number(record.header(topics.ORIGIN_PARTITION), 2**31 - 1),
-        "offset": place.offset if place else _number(record.header(topics.ORIGIN_OFFSET)),
-        "fetch_id": word(record.fetch_id),
-        "source": word(record.source),
-        "uuid": _uuid(record.key),
-        "value_text": None if value is None else _shown(value),
-        "value": value,
-        "key": record.key,
-        "headers": json.dumps([[text(name), text((told or b"").decode("latin-1"))] for name, told in record.headers]),
-        "fetched_at": moment(record.timestamp_ms if place else number),
-        "rejected_at": rejected_at,
-        "source_topic": source_topic,
-        "source_partition": record.place.partition,
-        "source_offset": record.place.offset,
-    }  # fmt: skip
-
-
-def _number(digits: str, most: int = 2**53) -> int | None:
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-        return None
-    number = int(digits)
-    return number if number <= most else None
+def _arrivals(batch: Sequence[Incoming], outcome: Outcome, rows: Mapping[Place, int | None]) -> Iterator[Arrival]:
+    """What became of those records of the batch that were sent again."""
+    repeats: dict[Place, UUID] | None = None
+    for record in batch:
+        row = rejected.replay_of(record)
+        if row is None or record.place.topic == topics.REJECTED:
+            continue
+        if repeats is None:
+            repeats = {repeat.record.place: repeat.uuid for repeat in outcome.repeats}
+        if record.place in rows:
+            again = rows[record.place]
+            if again is not None:
+                yield Arrival(row, rejected.again_as(again), None)
+        elif record.place in repeats:
+            yield Arrival(row, rejected.REPEAT, repeats[record.place])
+        else:
+            yield Arrival(row, rejected.STORED, None)
 
 
 def uuids_of(cursor: Cursor, name: str, uuids: Iterable[UUID]) -> set[UUID]:

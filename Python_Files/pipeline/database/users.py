@@ -14,9 +14,11 @@ from psycopg2.extras import execute_values
 
 from pipeline import person, topics
 from pipeline.broker import Partition, TopicIdentity
+from pipeline.database import rejected
 from pipeline.database.connection import Cursor, RefusedForGood, passing
 from pipeline.database.queries import query
-from pipeline.database.sinks import Offsets, Outcome, Repeat, moment, rejected_row, word
+from pipeline.database.sinks import Offsets, Outcome, Repeat
+from pipeline.database.values import moment, word
 from pipeline.errors import Rejected
 from pipeline.log import event
 from pipeline.person import LabelledPerson
@@ -57,7 +59,7 @@ class FetchRecord(msgspec.Struct):
     uuids: list[UUID] = []
 
 
-def row(record: Incoming, one: LabelledPerson, further: dict[str, Any], topic: int) -> tuple[Any, ...]:
+def row(record: Incoming, one: LabelledPerson, further: dict[str, msgspec.Raw], topic: int) -> tuple[Any, ...]:
     """The values of COLUMNS for one person."""
     where = one.location
     return (
@@ -140,21 +142,21 @@ class PostgresqlSink:
 
     def _store_people(self, cursor: Cursor, records: Sequence[Incoming]) -> Outcome:
         topic = self.offsets.topics[topics.LABELLED]
-        rejected: list[tuple[Incoming, Rejected]] = []
+        bad: list[tuple[Incoming, Rejected]] = []
         good: list[tuple[Incoming, tuple[Any, ...]]] = []
         for record in records:
             try:
                 one = person.decode(record.value, LabelledPerson)
                 good.append((record, row(record, one, person.unknown_fields(record.value or b""), topic)))
             except Rejected as fault:
-                rejected.append((record, fault))
+                bad.append((record, fault))
         refused = self._copy(cursor, good)
-        rejected += refused
+        bad += refused
         if refused:
             places = {record.place for record, _ in refused}
             good = [pair for pair in good if pair[0].place not in places]
         if not good:
-            return Outcome((), rejected)
+            return Outcome((), bad)
         cursor.execute(_STORE_NEW)
         new = set(cursor.fetchall())
         repeats = [
@@ -162,7 +164,7 @@ class PostgresqlSink:
             for record, values in good
             if (record.place.partition, record.place.offset) not in new
         ]
-        return Outcome(repeats, rejected)
+        return Outcome(repeats, bad)
 
     def _copy(
         self, cursor: Cursor, pairs: Sequence[tuple[Incoming, tuple[Any, ...]]]
@@ -187,9 +189,9 @@ class PostgresqlSink:
         return []
 
     def _store_rejected(self, cursor: Cursor, record: Incoming) -> None:
-        cursor.execute(
-            query("store_rejected"),
-            rejected_row(
+        row = rejected.store(
+            cursor,
+            rejected.rejected_row(
                 record,
                 stage=record.header(topics.STAGE),
                 reason=record.header(topics.REASON),
@@ -199,6 +201,7 @@ class PostgresqlSink:
                 source_topic=self.offsets.topics[topics.REJECTED],
             ),
         )
+        rejected.note_again(cursor, record, row)
 
     def _store_fetch(self, cursor: Cursor, record: Incoming) -> Rejected | None:
         """Store a run of the feed; what refuses it for good, or None."""

@@ -12,7 +12,8 @@ import pytest
 from pipeline import feed_plan, topics
 from pipeline.database import users
 from pipeline.database.queries import query
-from pipeline.database.sinks import moment, rejected_row, text
+from pipeline.database.rejected import rejected_row
+from pipeline.database.values import moment, text
 from pipeline.records import Incoming, Place
 from pipeline.settings import ROOT
 

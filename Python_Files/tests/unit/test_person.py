@@ -110,5 +110,5 @@ def test_a_field_that_is_there_is_replaced_so_that_a_replay_is_the_same() -> Non
 
 def test_fields_without_a_column_are_kept() -> None:
     person = {**PEOPLE[0], "shoe": {"size": 43}}
-    assert unknown_fields(encoded(person)) == {"shoe": {"size": 43}}
+    assert {name: bytes(raw) for name, raw in unknown_fields(encoded(person)).items()} == {"shoe": b'{"size":43}'}
     assert unknown_fields(encoded(PEOPLE[0])) == {}

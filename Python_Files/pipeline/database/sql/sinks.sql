@@ -48,15 +48,6 @@ INSERT INTO pipeline.repeats (sink, source_topic, source_partition, source_offse
 VALUES %s
 ON CONFLICT DO NOTHING
 
--- name: store_rejected
--- A record set aside. Reading its place again adds nothing.
-INSERT INTO pipeline.rejected (stage, reason, message, topic, partition, "offset", fetch_id, source, uuid,
-    value_text, value, key, headers, fetched_at, rejected_at, source_topic, source_partition, source_offset)
-VALUES (%(stage)s, %(reason)s, %(message)s, %(topic)s, %(partition)s, %(offset)s, %(fetch_id)s, %(source)s, %(uuid)s,
-    %(value_text)s, %(value)s, %(key)s, %(headers)s, %(fetched_at)s, %(rejected_at)s,
-    %(source_topic)s, %(source_partition)s, %(source_offset)s)
-ON CONFLICT DO NOTHING
-
 -- name: store_fetch
 -- One run of the feed.
 INSERT INTO pipeline.fetches (source_topic, source_partition, source_offset, fetch_id, kind, source, seed, page, due_at,
