@@ -155,13 +155,19 @@ def _told(one: Whole) -> Iterable[str]:
         "source": row.source,
         "fetched at": f"{_at(row.fetched_at)} UTC" if row.fetched_at else "",
         "person": str(row.uuid or ""),
-        "tried": f"{row.tries} times, last at {_at(row.tried_at)} UTC" if row.tries else "",
+        "tried": f"{row.tries} {'time' if row.tries == 1 else 'times'}, last at {_at(row.tried_at)} UTC"
+        if row.tries
+        else "",
         "came from": f"record {row.replay_of}, which was sent again" if row.replay_of else "",
         "refused again as": ", ".join(map(str, one.again)),
         "key": "" if one.key is None else _printable(one.key[:1000].decode("utf-8", "backslashreplace")),
     }
     yield from (f"{name + ':':<18}{_printable(told)}" for name, told in facts.items() if told)
+    # Those of a refusal have just been told, unless a store refused the record: then somebody else wrote them.
+    told_above = () if row.stage in topics.STORES else topics.OF_A_REFUSAL
     for name, told in one.headers:
+        if name in told_above:
+            continue
         yield f"{'header:':<18}{_printable(name[:200])} = {_printable(told[:1000].decode('utf-8', 'backslashreplace'))}"
     yield "value:"
     yield _shown(one.value)

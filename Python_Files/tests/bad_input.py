@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID, uuid4
 
 from kafka import KafkaProducer
@@ -76,7 +76,7 @@ def cases() -> list[Bad]:
     """Every case once, each with a person of its own."""
     made: list[Bad] = []
 
-    def add(name: str, value: bytes | None | Any, uuid: UUID | None = None, **more: Any) -> None:
+    def add(name: str, value: bytes | Any | None, uuid: UUID | None = None, **more: Any) -> None:
         given = value if value is None or isinstance(value, bytes) else _json(value)
         made.append(Bad(name, given, uuid or uuid4(), **more))
 
@@ -172,7 +172,7 @@ def large(size: int, uuid: UUID) -> bytes:
 class _AnyHeaders(DefaultRecordBatchBuilder):  # type: ignore[misc]
     """What a client in another language may send: names that are no UTF-8, and headers without a value."""
 
-    given: dict[str, tuple[Header, ...]] = {}
+    given: ClassVar[dict[str, tuple[Header, ...]]] = {}
 
     def append(self, offset: int, timestamp: int, key: Any, value: Any, headers: Any, **_: Any) -> Any:
         # The client passes a ticket; here are the headers that it stands for.
@@ -224,5 +224,3 @@ def foreign_producer(settings: Settings, **more: Any) -> Iterator[Any]:
         producer.close(timeout=10)
         memory_records.DefaultRecordBatchBuilder = own
         _AnyHeaders.given.clear()
-
-

@@ -31,7 +31,7 @@ LOWER = {
     "watchdog.py": {"log"},
     "state.py": {"log"},
     # The feed is asked for, taken apart and published without any store.
-    "response.py": {"errors", "person", "topics"},
+    "response.py": {"records", "errors", "person", "topics"},
     "randomuser.py": {"errors", "log", "response"},
     "feed_plan.py": {"errors", "randomuser", "records"},
     "feed_records.py": {"errors", "feed_plan", "records", "response", "topics"},
