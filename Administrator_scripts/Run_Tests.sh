@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 set -Eeuo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=Administrator_scripts/native/testing.sh
+. Administrator_scripts/native/testing.sh
 
 usage() {
     cat <<'TEXT'
@@ -16,15 +18,6 @@ examples:
   Administrator_scripts/Run_Tests.sh --unit
   Administrator_scripts/Run_Tests.sh -- -k repeats
 TEXT
-}
-
-# reachable: whether a user without any rights can come to this directory.
-reachable() {
-    local directory="$PWD"
-    while [[ "$directory" != / ]]; do
-        [[ "$(stat -c %A "$directory")" == *[xt] ]] || return 1
-        directory="$(dirname "$directory")"
-    done
 }
 
 # elsewhere ARGUMENTS: runs the same in a copy that the unprivileged user can reach, and removes the copy.
@@ -80,8 +73,6 @@ main() {
     fi
     # shellcheck source=Administrator_scripts/lib.sh
     . Administrator_scripts/lib.sh
-    # shellcheck source=Administrator_scripts/native/testing.sh
-    . Administrator_scripts/native/testing.sh
     if $unit; then install_for_tests unit; else install_for_tests; fi
     checks
     if $unit; then

@@ -1,6 +1,15 @@
 #!/usr/bin/env bash
 # What the tests need besides what the product needs. To be sourced; nothing happens by sourcing.
 
+# reachable: whether a user without any rights can come to this directory.
+reachable() {
+    local directory="$PWD"
+    while [[ "$directory" != / ]]; do
+        [[ "$(stat -c %A "$directory")" == *[xt] ]] || return 1
+        directory="$(dirname "$directory")"
+    done
+}
+
 # install_for_tests [unit]: the product's own programs, a browser, and the Python packages of requirements-dev.lock. With
 # "unit" only the Python packages.
 install_for_tests() {
