@@ -128,7 +128,8 @@ def read(settings: Settings, nocodb_count: Callable[[], int] | None = None) -> t
         told[store] = (counted[f"{store}_rejected"], waiting, missing)
     # Asked last: a row is in NocoDB before it is noted as written, so nobody who is just arriving looks removed.
     present = counted["nocodb_written"] if nocodb_count is None else nocodb_count()
-    removed = max(counted["nocodb_removed"], counted["nocodb_written"] - present)
+    # Ledger.sh and the hourly Reconcile.sh put on record who is not there; until then they are counted here.
+    removed = counted["nocodb_removed"] + max(0, counted["nocodb_written"] - present)
     account = Account(
         counted["fetched"],
         counted["open_rejected"],

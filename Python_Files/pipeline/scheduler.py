@@ -157,13 +157,14 @@ def local_zone(environ: Mapping[str, str] = os.environ, file: Path = Path("/etc/
         return UTC
 
 
-def only(jobs: Sequence[Job], label: str) -> list[Job]:
-    """The jobs under a label. Raises UsageError when there is none."""
-    chosen = [job for job in jobs if job.label == label]
-    if not chosen:
-        labels = ", ".join(sorted({job.label for job in jobs if job.label})) or "none"
-        raise UsageError(f"the crontab has no job under the label {label!r}", detail=f"its labels: {labels}")
-    return chosen
+def only(jobs: Sequence[Job], *labels: str) -> list[Job]:
+    """The jobs under any of the labels. Raises UsageError for a label that has none."""
+    there = {job.label for job in jobs if job.label}
+    for label in labels:
+        if label not in there:
+            told = ", ".join(sorted(there)) or "none"
+            raise UsageError(f"the crontab has no job under the label {label!r}", detail=f"its labels: {told}")
+    return [job for job in jobs if job.label in labels]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,12 +172,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m pipeline.scheduler", description="Run the jobs of the crontab until SIGTERM or Ctrl-C."
     )
     parser.add_argument("crontab", nargs="?", type=Path, default=CRONTAB, help=f"default: {CRONTAB.relative_to(ROOT)}")
-    parser.add_argument("--only", metavar="LABEL", help="run only the jobs under the comment '# [LABEL]'")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="LABEL",
+        help="run only the jobs under the comment '# [LABEL]'; may be given several times",
+    )
     asked = parser.parse_args(arguments)
     try:
         jobs = crontab.read(asked.crontab)
         if asked.only is not None:
-            jobs = only(jobs, asked.only)
+            jobs = only(jobs, *asked.only)
         settings = load()
         log.start("scheduler", level=settings.log_level)
     except PipelineError as error:

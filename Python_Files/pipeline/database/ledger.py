@@ -61,6 +61,19 @@ class Book:
             yield piece
             after = piece[-1][0]
 
+    def people(self, name: str, limit: int = 500, **values: Any) -> Iterator[list[dict[str, Any]]]:
+        """As ``pieces``, of whole rows of the table of people, by the names of the columns."""
+        after = UUID(int=0)
+        while True:
+            with passing(), self._connection.cursor() as cursor:
+                cursor.execute(query(name), {"after": after, "limit": limit, **values})
+                names = [column.name for column in cursor.description]
+                piece = [dict(zip(names, row, strict=True)) for row in cursor]
+            if not piece:
+                return
+            yield piece
+            after = piece[-1]["uuid"]
+
     def stream(self, name: str, **values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of a query that may have a million. The server keeps them; no transaction stays open meanwhile."""
         with passing(), self._connection.cursor(name=name, withhold=True) as cursor:

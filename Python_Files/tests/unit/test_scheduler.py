@@ -112,13 +112,15 @@ def test_a_malformed_line_is_named(line: str) -> None:
         parse(f"# first\n* * * * * good\n{line}\n")
 
 
-def test_the_projects_own_crontab_feeds_every_minute_and_backs_up_every_five() -> None:
+def test_the_projects_own_crontab_feeds_every_minute_backs_up_every_five_and_reconciles_every_hour() -> None:
     jobs = read(CRONTAB)
     assert [(job.when, job.label, job.command) for job in jobs] == [
         ("* * * * *", "feed", '"$PYTHON" Python_Files/0-Get_Data.py'),
+        ("23 * * * *", "reconcile", 'PYTHONPATH=Python_Files "$PYTHON" -m pipeline.reconciliation'),
         ("*/5 * * * *", "backup", "Database/Backup.sh"),
     ]
     assert [job.label for job in only(jobs, "backup")] == ["backup"]
+    assert {job.label for job in only(jobs, "feed", "reconcile")} == {"feed", "reconcile"}
     with pytest.raises(UsageError, match="no job under the label"):
         only(jobs, "none")
 

@@ -3,7 +3,9 @@
 SELECT
     (SELECT count(*) FROM pipeline.fetched_users) AS fetched,
     (SELECT count(*) FROM pipeline.users) AS postgresql,
-    (SELECT count(*) FROM pipeline.nocodb_users) AS nocodb_written,
+    -- Who should be in NocoDB: written, and not recorded as removed.
+    (SELECT count(*) FROM pipeline.nocodb_users w
+     WHERE NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb')) AS nocodb_written,
     (SELECT count(*) FROM pipeline.rejected WHERE state = 'open') AS open_rejected,
     -- Of people who were in users.fetched: neither what the feed itself refused nor what the other store alone did.
     (SELECT count(*) FROM pipeline.rejected

@@ -11,7 +11,7 @@ CREATE TEMPORARY TABLE ledger_fetches (
 CREATE TEMPORARY TABLE ledger_fetched (source_topic smallint, source_partition integer, source_offset bigint, uuid uuid);
 CREATE TEMPORARY TABLE ledger_waiting (uuid uuid, postgresql boolean, nocodb boolean);
 CREATE TEMPORARY TABLE ledger_present (uuid uuid);
-CREATE TEMPORARY TABLE ledger_absent (uuid uuid);
+CREATE TEMPORARY TABLE ledger_absent (uuid uuid PRIMARY KEY);
 CREATE TEMPORARY TABLE ledger_strangers (store text, uuid uuid);
 
 -- name: ledger_note_strangers
@@ -268,28 +268,36 @@ SELECT EXISTS (SELECT FROM ledger_runs)
 -- Who is in a store and was never fetched.
 SELECT uuid, store FROM ledger_strangers ORDER BY uuid, store
 
--- name: reconcile_to_write
--- A piece of the people who are in PostgreSQL and not in NocoDB, and for whom nothing explains that: not removed, not
--- refused by NocoDB, not on the way.
-SELECT u.*
+-- name: reconcile_note_to_write
+-- The people whom the look knows as fetched, who are in PostgreSQL and not in NocoDB, and for whom nothing explains that: not
+-- removed, not refused by NocoDB, not on the way. Who was fetched since the look began is left to the sink.
+CREATE TEMPORARY TABLE IF NOT EXISTS reconcile_writing (uuid uuid PRIMARY KEY);
+INSERT INTO reconcile_writing (uuid)
+SELECT u.uuid
 FROM pipeline.users u
-WHERE u.uuid > %(after)s
+WHERE EXISTS (SELECT FROM ledger_people p WHERE p.uuid = u.uuid)
   AND NOT EXISTS (SELECT FROM pipeline.nocodb_users w WHERE w.uuid = u.uuid)
   AND NOT EXISTS (SELECT FROM ledger_present p WHERE p.uuid = u.uuid)
   AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = u.uuid AND r.store = 'nocodb')
   AND NOT EXISTS (SELECT FROM pipeline.rejected r WHERE r.uuid = u.uuid AND r.stage = %(sink)s)
   AND NOT EXISTS (SELECT FROM ledger_waiting t WHERE t.uuid = u.uuid AND t.nocodb)
-ORDER BY u.uuid
-LIMIT %(limit)s
 
--- name: reconcile_to_bring_back
--- A piece of the people who are in PostgreSQL and were removed in NocoDB, or are absent there.
+-- name: reconcile_note_to_bring_back
+-- The people who were removed in NocoDB by a person, and those who are absent there without explanation.
+INSERT INTO reconcile_writing (uuid)
+SELECT uuid FROM pipeline.removed WHERE store = 'nocodb' AND why = %(why)s
+UNION
+SELECT uuid FROM ledger_absent
+ON CONFLICT DO NOTHING
+
+-- name: reconcile_to_write
+-- A piece of those who are to be written, with their rows. Whom Reset.sh has removed meanwhile is not.
 SELECT u.*
-FROM pipeline.users u
-WHERE u.uuid > %(after)s
-  AND (EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = u.uuid AND r.store = 'nocodb' AND r.why = %(why)s)
-       OR EXISTS (SELECT FROM ledger_absent a WHERE a.uuid = u.uuid))
-ORDER BY u.uuid
+FROM reconcile_writing c
+JOIN pipeline.users u USING (uuid)
+WHERE c.uuid > %(after)s
+  AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = c.uuid AND r.store = 'nocodb' AND r.why <> %(why)s)
+ORDER BY c.uuid
 LIMIT %(limit)s
 
 -- name: reconcile_note_written
