@@ -18,6 +18,17 @@ _DEGREES = {"precision": 4}
 _CLOCK = {"date_format": "YYYY-MM-DD", "time_format": "HH:mm:ss", "is12hrFormat": False}
 
 
+_CHOICE = "SingleSelect"
+_SAMPLES: dict[str, Any] = {
+    "Attachment": None,
+    "Date": "2000-01-31",
+    "DateTime": "2000-01-31 12:00:00+00:00",
+    "Decimal": 1.5,
+    "Email": "sample@example.org",
+    "PhoneNumber": "123",
+}
+
+
 class UserRow(NamedTuple):
     """A person on the way to NocoDB."""
 
@@ -97,3 +108,12 @@ def record(row: UserRow, portrait: dict[str, Any] | None) -> dict[str, Any]:
     values = {name_of(column.title): column.value(row) for column in COLUMNS}
     values[name_of(PORTRAIT)] = [portrait] if portrait else None
     return values
+
+
+def sample() -> dict[str, Any]:
+    """A person whom a table takes that has the columns as they are made, less the uuid; nobody real."""
+    values: dict[str, Any] = {name_of(column.title): _SAMPLES.get(column.kind, "sample") for column in COLUMNS}
+    chosen = {
+        column.title: column.more["colOptions"]["options"][0]["title"] for column in COLUMNS if column.kind == _CHOICE
+    }
+    return values | {name_of(column): title for column, title in chosen.items()}

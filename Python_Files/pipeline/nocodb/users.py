@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pipeline.errors import PassingFault, Rejected
 from pipeline.nocodb import columns
@@ -20,6 +20,8 @@ ROWS = 500
 ASKED = 250
 """Uuids a question: NocoDB answers 431 to a header of more than 16 KiB."""
 
+NOT_UNIQUE = "FIELD_UNIQUE_CONSTRAINT_VIOLATION"
+
 PAGE = 1000
 """Rows a page: NocoDB caps what one request reads."""
 
@@ -31,7 +33,9 @@ class Users:
         self._client = Client(settings)
         self._portraits = Portraits(settings, self._client)
         self._table = ""
-        self._uuid, self._title = "", ""
+        self._uuid, self._title, self._unique = "", "", False
+        # The last row that the table took in this process's life.
+        self._taken: dict[str, Any] | None = None
 
     def _ready(self) -> None:
         """Know the table and its columns."""
@@ -60,7 +64,7 @@ class Users:
                 f"NocoDB's table {USERS} has no column {columns.UUID} any more",
                 hint="Restore that column, or delete the table and run ./Project_Initialize.sh, which makes it anew.",
             )
-        self._uuid, self._title = uuid["id"], uuid["title"]
+        self._uuid, self._title, self._unique = uuid["id"], uuid["title"], bool(uuid.get("unique"))
 
     def _list(self, **parameters: Any) -> list[dict[str, Any]]:
         """Rows, with the uuid as ``columns.UUID`` whatever that column's title is now."""
@@ -105,8 +109,9 @@ class Users:
         """Write the people who are not there yet; the ones whom NocoDB refuses for good, each with its reason.
 
         Whatever an earlier try left is found and not written twice: uuids are looked up first, the column is unique,
-        and a batch is written whole or not at all. When not one of several people is taken, it is the table that was
-        changed (a column that must be filled, another type): a person can mend that, so it is a PassingFault.
+        and a batch is written whole or not at all. When nobody is taken, the table is asked whether it takes anybody at
+        all: if it was changed (a column that must be filled, another type), a person can mend that, so it is a
+        PassingFault.
         """
         refused: list[tuple[UserRow, Rejected]] = []
         for start in range(0, len(rows), ROWS):
@@ -114,14 +119,39 @@ class Users:
             there = self.present([row.person.login.uuid for row in piece])
             missing = [row for row in piece if row.person.login.uuid not in there]
             these = self._write(missing)
-            if len(these) == len(missing) > 1:
-                raise PassingFault(
-                    f"NocoDB's table {USERS} takes nobody",
-                    detail=these[0][1].message,
-                    hint="Undo what was changed in the table's columns; the people wait in Kafka meanwhile.",
-                )
+            if missing and len(these) == len(missing):
+                self._check_table(these[0][1].message)
             refused += these
         return refused
+
+    def _check_table(self, why: str) -> None:
+        """Raise PassingFault unless the table takes people.
+
+        It is asked for a person whom it would take twice, as two rows of one uuid: the second is refused because that
+        column is unique, and with it the first, so nobody is written. Any other answer is the table's own fault. Known
+        to be good are the sample, and whomever the table took last: somebody may have changed the choices of a column
+        so that one of the two does not fit, and yet the table takes others.
+        """
+        self._ready()
+        self._look_up_columns(self._table)
+        if not self._unique:
+            raise PassingFault(
+                f"NocoDB's table {USERS} has a column {columns.UUID} that is not unique any more",
+                detail=f"whether {why!r} is the fault of the person or of the table cannot be told without it",
+                hint="Make that column unique again; the people wait in Kafka meanwhile.",
+            )
+        for good in filter(None, (self._taken, columns.sample())):
+            probe = {**good, columns.name_of(columns.UUID): str(uuid4())}
+            try:
+                self._call("POST", self._records, json=[probe, probe])
+            except Refused as fault:
+                if fault.error == NOT_UNIQUE:
+                    return
+        raise PassingFault(
+            f"NocoDB's table {USERS} takes nobody",
+            detail=why,
+            hint="Undo what was changed in the table's columns; the people wait in Kafka meanwhile.",
+        )
 
     def _write(self, rows: Sequence[UserRow]) -> list[tuple[UserRow, Rejected]]:
         if not rows:
@@ -130,7 +160,7 @@ class Users:
         try:
             self._call("POST", self._records, json=records)
         except Refused as fault:
-            if fault.error == "FIELD_UNIQUE_CONSTRAINT_VIOLATION":
+            if fault.error == NOT_UNIQUE:
                 # Somebody wrote one of them in between: look again.
                 there = self.present([row.person.login.uuid for row in rows])
                 left = [row for row in rows if row.person.login.uuid not in there]
@@ -140,6 +170,7 @@ class Users:
                 return [(rows[0], Rejected("refused_by_nocodb", fault.detail))]
             half = len(rows) // 2
             return self._write(rows[:half]) + self._write(rows[half:])
+        self._taken = records[-1]
         return []
 
     def count(self) -> int:

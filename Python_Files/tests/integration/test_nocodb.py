@@ -10,9 +10,12 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from psycopg2.sql import SQL, Identifier
 
 from conftest import DATA, Instance
 from pipeline import person, steps
+from pipeline.database.connection import connect
+from pipeline.errors import PassingFault
 from pipeline.nocodb import UserRow, Users, bootstrap, ready
 from pipeline.nocodb.client import Client, Refused
 from pipeline.nocodb.tables import find_base, find_table
@@ -117,6 +120,35 @@ def test_a_row_that_is_refused_for_good_comes_back_and_keeps_nobody_out(scene: S
     assert why.reason == "refused_by_nocodb"
     assert "ZZ" in why.message
     assert scene.users.present(uuids([*good, bad])) == set(uuids(good))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_people_who_are_all_refused_are_their_own_fault_while_the_table_takes_others(scene: Scene, count: int) -> None:
+    before = scene.users.count()
+    refused = scene.users.insert(bad := scene.rows(count, nat="ZZ"))
+    assert [row for row, _ in refused] == bad
+    assert scene.users.present(uuids(bad)) == set()
+    assert scene.users.count() == before, "the table was asked, and nobody was written"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_people_whom_a_changed_table_refuses_wait_and_are_written_later(scene: Scene, count: int) -> None:
+    rows = scene.rows(count)
+    connection = connect(scene.settings, role="nocodb", database="nocodb", name="tests")
+    connection.autocommit = True
+    table = SQL("ALTER TABLE {} ").format(Identifier(scene.base["id"], scene.table["table_name"]))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(table + SQL("ADD CONSTRAINT nobody CHECK (false) NOT VALID"))
+            try:
+                with pytest.raises(PassingFault, match="takes nobody"):
+                    scene.users.insert(rows)
+            finally:
+                cursor.execute(table + SQL("DROP CONSTRAINT nobody"))
+    finally:
+        connection.close()
+    assert scene.users.insert(rows) == []
+    assert scene.users.present(uuids(rows)) == set(uuids(rows))
 
 
 def test_more_people_than_fit_one_address_are_found(scene: Scene) -> None:
