@@ -154,9 +154,15 @@ def stack() -> Iterator[Instance]:
     started = instance.run("Project_Start.sh", "--offline")
     print(started.stdout)
     yield instance
+    end(instance)
+
+
+def end(instance: Instance, before_removal: Callable[[], None] = lambda: None) -> None:
+    """Stop an instance and remove its files; no process of it may be left."""
     stopped = instance.run("Project_Stop.sh")
     left = processes_of(instance)
     if os.environ.get("KEEP_SCRATCH") is None:
+        before_removal()
         shutil.rmtree(instance.directory, ignore_errors=True)
     assert not left, f"left over after Project_Stop.sh: {left}\n{stopped.stdout}"
 
