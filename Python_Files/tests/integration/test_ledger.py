@@ -178,6 +178,31 @@ def test_who_was_deleted_by_hand_is_missing_and_named_with_the_last_place(clean:
     assert ledger.missing_of(clean.settings, row["fetch_id"]) == []
 
 
+def test_only_a_refusal_of_the_same_fetch_explains_who_is_not_stored(clean: Instance) -> None:
+    (row,) = somebody(clean)
+
+    def told(fetch_id: str, outcome: str | None) -> tuple[int, int]:
+        """Rejected and missing of the row's fetch, with a refused record about the person."""
+        clean.rows("DELETE FROM pipeline.rejected WHERE reason = 'ledger_test'")
+        clean.rows(
+            "INSERT INTO pipeline.rejected (stage, reason, message, topic, fetch_id, source, uuid, rejected_at, "
+            "source_topic, source_partition, source_offset, in_postgresql) VALUES "
+            "(%s, 'ledger_test', '', 'users.timestamped', %s, '', %s, now(), 1, 0, %s, %s)",
+            (topics.ADD_LABEL, fetch_id, row["uuid"], 10**12, outcome),
+        )
+        (entry,) = read(clean, "--fetch", row["fetch_id"])["fetches"]
+        return entry["postgresql"]["rejected"], entry["postgresql"]["missing"]
+
+    try:
+        with without(clean, row):
+            assert told(row["fetch_id"], None) == (1, 0)
+            assert told("another-fetch", None) == (0, 1)
+            assert told(row["fetch_id"], "stored") == (0, 1), "it was sent again and stored, and is gone nevertheless"
+    finally:
+        clean.rows("DELETE FROM pipeline.rejected WHERE reason = 'ledger_test'")
+    read(clean, code=0)
+
+
 def test_who_was_never_fetched_is_named_and_left_alone(clean: Instance) -> None:
     (row,) = somebody(clean)
     stranger = {**row, "uuid": uuid4(), "source_offset": 10**12}

@@ -183,7 +183,18 @@ FROM (
                    COALESCE(again.records, 0)::integer AS noted_repeats,
                    CASE
                        WHEN s.uuid IS NULL AND gone.uuid IS NOT NULL THEN 'removed'
-                       WHEN s.uuid IS NULL AND refused.uuid IS NOT NULL THEN 'rejected'
+                       WHEN s.uuid IS NULL AND EXISTS (
+                           SELECT FROM pipeline.rejected x
+                           WHERE x.uuid = p.uuid AND x.stage NOT IN (%(feed)s, %(other)s) AND x.topic <> 'pipeline.fetches'
+                             -- Another run's record about the same person is no excuse for this one's.
+                             AND (x.fetch_id = r.fetch_id OR r.kind = 'replay')
+                             -- Nor is one that was sent again and stored, unless it was as somebody else.
+                             AND NOT (
+                                 COALESCE(CASE %(store)s WHEN 'postgresql' THEN x.in_postgresql ELSE x.in_nocodb END, '')
+                                     IN ('stored', 'repeat')
+                                 AND NOT EXISTS (SELECT FROM pipeline.fetches y WHERE y.fetch_id = 'replay-' || x.id)
+                             )
+                       ) THEN 'rejected'
                        WHEN waiting.uuid IS NOT NULL OR %(blind)s AND s.uuid IS NULL THEN 'on the way'
                        WHEN s.uuid IS NOT NULL THEN 'known'
                        ELSE 'missing'
@@ -202,10 +213,6 @@ FROM (
             LEFT JOIN (
                 SELECT fetch_id, uuid, count(*) AS records FROM pipeline.repeats WHERE sink = %(sink)s GROUP BY 1, 2
             ) AS again ON again.fetch_id = r.fetch_id AND again.uuid = p.uuid
-            LEFT JOIN (
-                SELECT DISTINCT uuid FROM pipeline.rejected
-                WHERE stage NOT IN (%(feed)s, %(other)s) AND topic <> 'pipeline.fetches'
-            ) AS refused ON refused.uuid = p.uuid
             LEFT JOIN (
                 SELECT DISTINCT uuid FROM ledger_waiting
                 WHERE CASE %(store)s WHEN 'postgresql' THEN postgresql ELSE nocodb END
