@@ -97,7 +97,8 @@ class Work(Protocol):
     def assigned(self) -> bool:
         """Whether its group has given it its partitions, which may be none when others have them all."""
 
-    def close(self) -> None: ...
+    def close(self, *, leaving: bool = False) -> None:
+        """Let go of everything; ``leaving`` when nothing takes this process' place."""
 
 
 def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: state.State | None = None) -> None:
@@ -129,7 +130,7 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: 
         finally:
             if work is not None:
                 watchdog.beat()
-                work.close()
+                work.close(leaving=bool(stopping))
         until = time.monotonic() + pause
         while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
             watchdog.beat()
@@ -146,7 +147,7 @@ class Transform:
         self._stage, self._target, self._step = stage, target, step
         self._writer = Writer(settings, f"{stage}-{number}")
         try:
-            self._reader = Reader(settings, stage, [source])
+            self._reader = Reader(settings, stage, [source], number=number)
         except BaseException:
             self._writer.close()
             raise
@@ -164,10 +165,10 @@ class Transform:
     def assigned(self) -> bool:
         return self._reader.assigned
 
-    def close(self) -> None:
+    def close(self, *, leaving: bool = False) -> None:
         # The writer first: its transaction, if one is open, is ended before somebody else gets the partitions.
         self._writer.close()
-        self._reader.close()
+        self._reader.close(leaving=leaving)
 
 
 def transform(
@@ -249,9 +250,9 @@ class Sink(Protocol):
 class Store:
     """Records of some topics into a Sink, which says where each partition goes on."""
 
-    def __init__(self, settings: Settings, sink: Sink, group: str, names: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, sink: Sink, group: str, names: Sequence[str], number: int) -> None:
         self._sink = sink
-        self._reader = Reader(settings, group, names, sink.position_of, sink.most)
+        self._reader = Reader(settings, group, names, sink.position_of, sink.most, number=number)
 
     def turn(self) -> int:
         batch = self._reader.poll()
@@ -263,8 +264,8 @@ class Store:
     def assigned(self) -> bool:
         return self._reader.assigned
 
-    def close(self) -> None:
-        self._reader.close()
+    def close(self, *, leaving: bool = False) -> None:
+        self._reader.close(leaving=leaving)
         self._sink.close()
 
 
@@ -280,15 +281,17 @@ def transforming(
 MakeSink = Callable[[Settings, dict[str, TopicIdentity]], Sink]
 
 
-def storing(settings: Settings, sink_of: MakeSink, group: str, names: Sequence[str]) -> Callable[[], Store]:
-    """A maker of Stores: each life begins with the topics' present ids and a new connection."""
+@contextmanager
+def storing(settings: Settings, sink_of: MakeSink, group: str, names: Sequence[str]) -> Iterator[Callable[[], Store]]:
+    """A maker of Stores that all have the same slot: each begins with the topics' present ids and a new connection."""
+    with slot(settings.run / "slots", group) as number:
 
-    def make() -> Store:
-        sink = sink_of(settings, identities(settings, names))
-        try:
-            return Store(settings, sink, group, names)
-        except BaseException:
-            sink.close()
-            raise
+        def make() -> Store:
+            sink = sink_of(settings, identities(settings, names))
+            try:
+                return Store(settings, sink, group, names, number)
+            except BaseException:
+                sink.close()
+                raise
 
-    return make
+        yield make

@@ -22,7 +22,8 @@ def _transform(settings: Settings, name: str, target: str, step: Step) -> None:
 def _store(settings: Settings, name: str, sink_of: stage.MakeSink) -> None:
     stopping = stage.Stopping()
     stopping.listen()
-    stage.run(stage.storing(settings, sink_of, name, topics.READS[name]), settings, stopping)
+    with stage.storing(settings, sink_of, name, topics.READS[name]) as make:
+        stage.run(make, settings, stopping)
 
 
 def add_timestamp(settings: Settings) -> None:

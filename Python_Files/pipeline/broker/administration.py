@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, NewPartitions, NewTopic
 
 from pipeline import topics
 from pipeline.broker.connection import Partition, Position, client, count_from, passing
@@ -127,6 +127,12 @@ def group_ready(settings: Settings, group: str) -> bool:
     with _admin(settings) as admin:
         described = admin.describe_groups([group])[group]
         return described.get("group_state") == "Stable" and bool(described.get("members"))
+
+
+def leave(settings: Settings, group: str, instance: str) -> None:
+    """End the membership of a process that will not be back; the client itself never does for a static member."""
+    with _admin(settings) as admin:
+        admin.remove_group_members(group, [MemberToRemove(group_instance_id=instance)])
 
 
 def group_positions(settings: Settings, group: str) -> dict[Partition, Position]:

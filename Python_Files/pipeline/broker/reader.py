@@ -12,6 +12,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
+from pipeline.broker.administration import leave
 from pipeline.broker.connection import SESSION_TIMEOUT_MS, Count, Partition, client, count_from, incoming, passing
 from pipeline.errors import OffsetsDisagree, PassingFault
 from pipeline.log import event
@@ -41,7 +42,10 @@ class Reader:
     """A member of the group ``group`` on ``names``, reading committed records only, in each partition's order.
 
     ``position_of`` says where each newly assigned partition begins; without it the group's own offsets in Kafka do.
-    A batch has at most BATCH_RECORDS records, or ``most`` when that is less.
+    A batch has at most BATCH_RECORDS records, or ``most`` when that is less. ``number`` is the process' slot: whoever
+    holds it next is the same member to the group (static membership, KIP-345), so that what takes the place of a killed
+    process, or begins anew after a fault, has its partitions at once and the group need not wait until the old session
+    has run out.
     Raises PassingFault when Kafka cannot be reached or was silent for as long as a member of a group may be silent,
     OffsetsDisagree when the place to begin is not in the topic.
     """
@@ -53,7 +57,10 @@ class Reader:
         names: Sequence[str],
         position_of: Callable[[Sequence[Partition]], Mapping[Partition, int]] | None = None,
         most: int | None = None,
+        *,
+        number: int,
     ) -> None:
+        self._settings, self._group, self._instance = settings, group, f"{group}-{number}"
         self._position_of = position_of
         self._assignments = _Assignments()
         self.counts: dict[Partition, Count] = {}
@@ -69,6 +76,7 @@ class Reader:
             self._consumer = KafkaConsumer(
                 **client(settings, group),
                 group_id=group,
+                group_instance_id=self._instance,
                 isolation_level="read_committed",
                 enable_auto_commit=False,
                 # Never silently elsewhere: each partition is placed by us, and a place that is gone is an error.
@@ -188,7 +196,14 @@ class Reader:
             self._consumer.seek(one, offset)
         event(logger, logging.INFO, "partitions assigned", partitions=len(self._consumer.assignment()))
 
-    def close(self) -> None:
-        """Leave the group, within some seconds; never raises, for what was not committed is simply read again."""
+    def close(self, *, leaving: bool = False) -> None:
+        """Let go, within some seconds; never raises, for what was not committed is simply read again.
+
+        ``leaving`` gives the partitions to the other members now. Without it they wait, for as long as a session lasts,
+        for this member to be back.
+        """
         with suppress(Exception):
             self._consumer.close(autocommit=False, timeout_ms=3_000)
+        if leaving:
+            with suppress(Exception):
+                leave(self._settings, self._group, self._instance)

@@ -71,7 +71,7 @@ class Works:
         self.assigned = brought is not None
         return brought if isinstance(brought, int) else 0
 
-    def close(self) -> None:
+    def close(self, *, leaving: bool = False) -> None:
         pass
 
 
