@@ -124,14 +124,13 @@ def main() -> int:
 
     def measure(what: str, *command: str) -> str:
         seconds, peak, code, text = run(*command)
+        print(f"{what}: {seconds:.1f} s, {peak:.0f} MiB, exit code {code}: {' '.join(text[:300].split())}", flush=True)
         table.add_row(what, f"{seconds:.1f}", f"{peak:.0f}", str(code), f"{len(text):,}")
         return text
 
     ledger = "Administrator_scripts/Ledger.sh"
-    print(measure("Ledger.sh, all accounted for", ledger)[:600])
     measure("Ledger.sh --json, all accounted for", ledger, "--json")
     measure("Ledger.sh --fetch, one of the fetches", ledger, "--fetch", "benchmark-77")
-    measure("Reconcile.sh, nothing to do", "Administrator_scripts/Reconcile.sh")
     measure("Status.sh", "Administrator_scripts/Status.sh")
     connection = connect(loaded, name="benchmark")
     with connection, connection.cursor() as cursor:
@@ -147,6 +146,7 @@ def main() -> int:
         cursor.execute(LOSE)
         lost = cursor.rowcount
     connection.close()
+    measure("Reconcile.sh, nothing to do", "Administrator_scripts/Reconcile.sh")
     measure(f"Ledger.sh --json, {lost:,} lost from PostgreSQL", ledger, "--json")
     Console().print(table)
     return 0
