@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
+import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID, uuid4
 
+from hypothesis import strategies as st
 from kafka import KafkaProducer
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from conftest import DATA
+from pipeline import topics
 from pipeline.settings import Settings
 
 PEOPLE: list[dict[str, Any]] = json.loads((DATA / "randomuser_200.json").read_text(encoding="utf-8"))["results"]
@@ -24,12 +28,17 @@ Header = tuple[bytes, bytes | None]
 
 
 class Bad(NamedTuple):
-    """A case: what it puts into a topic for the person ``uuid``; ``valid``: a person who is to be stored."""
+    """A case: what it puts into a topic for the person ``uuid``.
+
+    ``reason``: as what it is to be refused; none: this is a person, who is to be stored. ``only``: the one stage that
+    refuses it, while the other store takes the person.
+    """
 
     name: str
     value: bytes | None
     uuid: UUID
-    valid: bool = False
+    reason: str = ""
+    only: str = ""
     headers: tuple[Header, ...] | None = None
     """None: the usual ones."""
     key: bytes | None = b""
@@ -68,105 +77,131 @@ def full_of(text: str, uuid: UUID) -> dict[str, Any]:
     return person
 
 
-def _json(thing: Any) -> bytes:
-    return json.dumps(thing, ensure_ascii=False).encode()
+class _Cases:
+    """Collects cases, each with a person of its own."""
+
+    def __init__(self) -> None:
+        self.made: list[Bad] = []
+
+    def add(self, name: str, reason: str, value: Any, uuid: UUID | None = None, **more: Any) -> None:
+        """A value: bytes and None as they are, else as JSON."""
+        given = value if value is None or isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
+        self.made.append(Bad(name, given, uuid or uuid4(), reason, **more))
+
+    def field(self, case: str, reason: str, only: str = "", /, **changes: Any) -> None:
+        """A person with some fields changed."""
+        uuid = uuid4()
+        self.add(case, reason, somebody(uuid, **changes), uuid, only=only)
+
+    def raw(self, case: str, reason: str, by: str, only: str = "", /, text: bool = False, **changes: Any) -> None:
+        """A person with ``by`` in the place of MARK, which no library of JSON would write there."""
+        uuid = uuid4()
+        marked = json.dumps(somebody(uuid, **changes))
+        assert "MARK" in marked
+        value = marked.replace("MARK" if text else '"MARK"', by).encode("utf-8", "surrogateescape")
+        self.add(case, reason, value, uuid, only=only)
+
+    def headers(self, case: str, *given: Header, **more: Any) -> None:
+        """A good person in odd company."""
+        uuid = uuid4()
+        self.add(case, "", somebody(uuid), uuid, headers=given, **more)
 
 
 def cases() -> list[Bad]:
-    """Every case once, each with a person of its own."""
-    made: list[Bad] = []
+    """Every case once."""
+    made = _Cases()
+    _add_no_people(made)
+    _add_wrong_people(made)
+    _add_odd_people(made)
+    _add_odd_headers(made)
+    return made.made
 
-    def add(name: str, value: bytes | Any | None, uuid: UUID | None = None, **more: Any) -> None:
-        given = value if value is None or isinstance(value, bytes) else _json(value)
-        made.append(Bad(name, given, uuid or uuid4(), **more))
 
-    def changed(case: str, valid: bool = False, **changes: Any) -> None:
-        uuid = uuid4()
-        add(case, somebody(uuid, **changes), uuid, valid=valid)
+def _add_no_people(made: _Cases) -> None:
+    whole = json.dumps(somebody(uuid4())).encode()
+    made.add("not UTF-8", "not_utf8", b"\xff\xfe\x00{}")
+    made.add("not JSON", "not_json", b"{not json")
+    made.add("JSON cut off", "not_json", whole[:-7])
+    made.add("a person and more", "not_json", whole + b" {}")
+    made.add("an array", "wrong_shape", b"[" + whole + b"]")
+    made.add("null", "wrong_shape", b"null")
+    made.add("a number", "wrong_shape", b"42")
+    made.add("20,000 levels", "too_deep", b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}")
+    made.add("an empty message", "empty", b"")
+    made.add("a tombstone", "empty", None)
+    made.add("spaces", "not_json", b"   ")
 
-    def raw(case: str, marked: str, by: str, valid: bool = False, **changes: Any) -> None:
-        """Something that no JSON library writes."""
-        uuid = uuid4()
-        text = json.dumps(somebody(uuid, **changes))
-        assert marked in text
-        add(case, text.replace(marked, by).encode("utf-8", "surrogatepass"), uuid, valid=valid)
 
-    add("not UTF-8", b"\xff\xfe\x00{}")
-    raw("not UTF-8 inside a text", '"MARK"', '"a\udc80b"', phone="MARK")
-    add("not JSON", b"{not json")
-    add("JSON cut off", _json(somebody(uuid4()))[:-7])
-    add("two JSON values", b"{} {}")
-    add("an array", [somebody(uuid4())])
-    add("null", b"null")
-    add("a number", b"42")
-    changed("no uuid", login={"username": "somebody"})
-    changed("a malformed uuid", login={"uuid": "not-a-uuid", "username": "somebody"})
-    changed("a uuid that is a number", login={"uuid": 5, "username": "somebody"})
-    changed("wrong types", name="Alice", phone=[1, 2], email={"a": 1})
-    changed("a text as a number", location__street__number="857")
-    raw("a number of 400 digits", '"MARK"', "1" * 400, location__street__number="MARK")
-    raw("a number of 400 digits in a field of its own", '"MARK"', "1" * 400, valid=True, shoe="MARK")
-    raw("a number of 5000 digits in a field of its own", '"MARK"', "1" * 5000, valid=True, shoe="MARK")
-    raw("a number too large for a double in a field of its own", '"MARK"', "1e400", valid=True, shoe="MARK")
-    raw("a number too large for PostgreSQL in a field of its own", '"MARK"', "1e200000", shoe="MARK")
-    raw("NaN", '"MARK"', "NaN", location__postcode="MARK")
-    raw("NaN in a field of its own", '"MARK"', "NaN", shoe="MARK")
-    raw("Infinity in a field of its own", '"MARK"', "-Infinity", shoe="MARK")
-    changed("\\u0000", phone="a\0b")
-    changed("\\u0000 in the name of a field of its own", **{"a\0b": 1})
-    raw("a lone surrogate", "MARK", "\\ud800", phone="MARK")
-    raw("a lone surrogate in a field of its own", "MARK", "x\\udfff", shoe="MARK")
-    raw("a pair of surrogates", "MARK", "\\ud83d\\ude00", valid=True, phone="MARK")
-    add("20,000 levels", b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}")
-    raw("20,000 levels in a field of its own", '"MARK"', "[" * 20_000 + "]" * 20_000, shoe="MARK")
-    raw("500 levels in a field of its own", '"MARK"', "[" * 500 + "]" * 500, valid=True, shoe="MARK")
+def _add_wrong_people(made: _Cases) -> None:
+    made.field("no uuid", "wrong_shape", login={"username": "somebody"})
+    made.field("a malformed uuid", "wrong_shape", login={"uuid": "not-a-uuid", "username": "somebody"})
+    made.field("a uuid that is a number", "wrong_shape", login={"uuid": 5, "username": "somebody"})
+    made.field("wrong types", "wrong_shape", name="Alice", phone=[1, 2], email={"a": 1})
+    made.field("a text as a number", "wrong_shape", location__street__number="857")
+    made.raw("a number of 400 digits", "wrong_shape", "1" * 400, location__street__number="MARK")
+    made.raw("NaN", "not_json", "NaN", location__postcode="MARK")
+    made.raw("NaN in a further field", "not_json", "NaN", shoe="MARK")
+    made.raw("Infinity in a further field", "not_json", "-Infinity", shoe="MARK")
+    made.raw("a number beyond PostgreSQL's", "refused_by_database", "1e200000", topics.TO_POSTGRESQL, shoe="MARK")
+    made.raw("not UTF-8 in a text", "not_utf8", "a\udc80b", text=True, phone="MARK")
+    made.field("\\u0000", "nul_character", phone="a\0b")
+    made.field("\\u0000 in a further field's name", "nul_character", **{"a\0b": 1})
+    made.raw("a lone surrogate", "not_json", "\\ud800", text=True, phone="MARK")
+    made.raw("a lone surrogate in a further field", "not_json", "x\\udfff", text=True, shoe="MARK")
+    made.raw("20,000 levels in a further field", "too_deep", "[" * 20_000 + "]" * 20_000, shoe="MARK")
+    made.field("an impossible date", "wrong_shape", dob__date="2023-02-30T00:00:00Z")
+    made.field("a date without a time zone", "wrong_shape", registered__date="2023-02-03T00:00:00")
+    made.field("a date before the calendar", "wrong_shape", dob__date="0000-01-01T00:00:00Z")
+    made.field("a date at the end of the calendar", "wrong_shape", dob__date="9999-12-31T23:59:59Z")
+    made.field("an impossible place", "wrong_shape", location__coordinates__latitude="91.0")
+    made.field("another gender", "wrong_shape", gender="both")
+    made.field("a country of three letters", "wrong_shape", nat="DEU")
+    made.field("a country that NocoDB has no choice for", "refused_by_nocodb", topics.TO_NOCODB, nat="ZZ")
+
+
+def _add_odd_people(made: _Cases) -> None:
+    made.raw("a further number of 400 digits", "", "1" * 400, shoe="MARK")
+    made.raw("a further number of 5000 digits", "", "1" * 5000, shoe="MARK")
+    made.raw("a further number too large for a double", "", "1e400", shoe="MARK")
+    made.raw("a further field of 500 levels", "", "[" * 500 + "]" * 500, shoe="MARK")
+    made.raw("a pair of surrogates", "", "\\ud83d\\ude00", text=True, phone="MARK")
     uuid = uuid4()
     text = json.dumps(somebody(uuid))
-    add("duplicate keys", ('{"phone":"first","phone":"second",' + text[1:-1] + ',"phone":"last"}').encode(), uuid,
-        valid=True)  # fmt: skip
-    changed("an impossible date", dob__date="2023-02-30T00:00:00Z")
-    changed("a date without a time zone", registered__date="2023-02-03T00:00:00")
-    changed("a date before the calendar", dob__date="0000-01-01T00:00:00Z")
-    changed("a date at the end of the calendar", dob__date="9999-12-31T23:59:59Z")
-    changed("an impossible place", location__coordinates__latitude="91.0")
-    changed("another gender", gender="both")
-    changed("a country of three letters", nat="DEU")
-    add("an empty message", b"")
-    add("a tombstone", None)
-    add("spaces", b"   ")
+    made.add("duplicate keys", "", f'{{"phone":"first",{text[1:-1]},"phone":"last"}}'.encode(), uuid)
     for name, hurt in (("SQL in every text", SQL), ("HTML in every text", HTML)):
         uuid = uuid4()
-        add(name, full_of(hurt, uuid), uuid, valid=True)
-    changed("control characters in a text", valid=True, phone="a\tb\nc\\N\r\x01\x7f\\.")
+        made.add(name, "", full_of(hurt, uuid), uuid)
+    made.field("control characters in a text", "", phone="a\tb\nc\\N\r\x01\x7f\\.")
 
-    def headers(name: str, *given: Header, key: bytes | None = b"", timestamp_ms: int = MOMENT) -> None:
-        uuid = uuid4()
-        add(name, somebody(uuid), uuid, valid=True, headers=given, key=key, timestamp_ms=timestamp_ms)
 
-    headers("no headers")
-    headers("headers without a value", (b"fetch-id", None), (b"source", None), (b"x", None))
-    headers("headers that are not UTF-8", (b"fetch-id", b"\xff\xfe"), (b"source", b"\x00"), (b"x", b"\xff"))
-    headers("a header whose name is not UTF-8", (b"\xff\xfename", b"x"), (b"source", b"forged"))
-    headers("a header whose name is empty or has U+0000", (b"", b"x"), (b"a\0b", b"y"))
-    headers("a fetch-id of 100,000 letters", (b"fetch-id", b"f" * 100_000))
-    headers("headers of a refusal, forged", (b"stage", b"forged"), (b"reason", b"x" * 5000), (b"origin-offset", b"-1"))
-    headers("a replay of nothing, forged", (b"replay-of", b"999999999999"), (b"replay-of", b"x"))
-    headers("a thousand headers", *((b"h%d" % number, b"v") for number in range(1000)))
-    headers("a key of other bytes", key=b"\xff\x00key")
-    headers("no key", key=None)
+def _add_odd_headers(made: _Cases) -> None:
+    made.headers("no headers")
+    made.headers("headers without a value", (b"fetch-id", None), (b"source", None), (b"x", None))
+    made.headers("headers that are not UTF-8", (b"fetch-id", b"\xff\xfe"), (b"source", b"\x00"), (b"x", b"\xff"))
+    made.headers("a header's name that is not UTF-8", (b"\xff\xfename", b"x"), (b"source", b"forged"))
+    made.headers("a header's name empty or with U+0000", (b"", b"x"), (b"a\0b", b"y"))
+    made.headers("a fetch-id of 100,000 letters", (b"fetch-id", b"f" * 100_000))
+    made.headers("a refusal, forged", (b"stage", b"forged"), (b"reason", b"x" * 5000), (b"origin-offset", b"-1"))
+    made.headers("a replay, forged", (b"replay-of", b"1"), (b"replay-of", b"x"))
+    made.headers("a replay of nothing, forged", (b"replay-of", b"9" * 19))
+    made.headers("a thousand headers", *((b"h%d" % number, b"v") for number in range(1000)))
+    made.headers("a key of other bytes", key=b"\xff\x00key")
+    made.headers("no key", key=None)
+    made.headers("a timestamp before 1970", timestamp_ms=-1)
+
+
+def large(size: int) -> Bad:
+    """A valid person of ``size`` bytes that no compression makes smaller by more than a quarter."""
     uuid = uuid4()
-    add("a timestamp before 1970", somebody(uuid), uuid, valid=True, timestamp_ms=-1)
-    return made
+    begin = json.dumps(somebody(uuid, shoe=""))
+    letters = base64.b64encode(random.Random(uuid.int).randbytes(size)).decode()
+    return Bad(f"{size:,} bytes", json.dumps(somebody(uuid, shoe=letters[: size - len(begin)])).encode(), uuid)
 
 
-def large(size: int, uuid: UUID) -> bytes:
-    """A valid person of ``size`` bytes that no compression makes smaller."""
-    import base64
-    import random
-
-    person = json.dumps(somebody(uuid, shoe=""))
-    bulk = base64.b64encode(random.Random(uuid.int).randbytes(size)).decode()[: size - len(person)]
-    return json.dumps(somebody(uuid, shoe=bulk)).encode()
+def blown_up(size: int) -> Bad:
+    """A valid person of ``size`` bytes that are nearly none when they are compressed."""
+    uuid = uuid4()
+    return Bad(f"{size:,} bytes, compressed", json.dumps(somebody(uuid, shoe="x" * size)).encode(), uuid)
 
 
 class _AnyHeaders(DefaultRecordBatchBuilder):  # type: ignore[misc]
@@ -193,7 +228,7 @@ class _Name:
 
 @contextmanager
 def foreign_producer(settings: Settings, **more: Any) -> Iterator[Any]:
-    """``send(topic, bad)``; everything has arrived when the block ends."""
+    """``send(topic, bad)`` gives a future that says where it stands; everything has arrived when the block ends."""
     from kafka.record import memory_records
 
     own = memory_records.DefaultRecordBatchBuilder
@@ -203,18 +238,18 @@ def foreign_producer(settings: Settings, **more: Any) -> Iterator[Any]:
     )
     sent = []
 
-    def send(topic: str, bad: Bad, usual: Iterable[Header] = ()) -> None:
+    def send(topic: str, bad: Bad, usual: Iterable[Header] = ()) -> Any:
         ticket = uuid4().hex
         _AnyHeaders.given[ticket] = tuple(usual) if bad.headers is None else bad.headers
-        sent.append(
-            producer.send(
-                topic,
-                key=str(bad.uuid).encode() if bad.key == b"" else bad.key,
-                value=bad.value,
-                timestamp_ms=bad.timestamp_ms,
-                headers=[("ticket", ticket.encode())],
-            )
+        future = producer.send(
+            topic,
+            key=str(bad.uuid).encode() if bad.key == b"" else bad.key,
+            value=bad.value,
+            timestamp_ms=bad.timestamp_ms,
+            headers=[("ticket", ticket.encode())],
         )
+        sent.append(future)
+        return future
 
     try:
         yield send
@@ -224,3 +259,36 @@ def foreign_producer(settings: Settings, **more: Any) -> Iterator[Any]:
         producer.close(timeout=10)
         memory_records.DefaultRecordBatchBuilder = own
         _AnyHeaders.given.clear()
+
+
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> Bad:
+    """A person hurt at random: other values in some fields, other bytes in the text, or no person at all."""
+    uuid = uuid4()
+    thing = somebody(uuid)
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        place: Any = thing
+        while True:
+            name = draw(st.sampled_from(sorted(place)))
+            if not isinstance(place[name], dict) or not place[name] or name == "login" or draw(st.booleans()):
+                break
+            place = place[name]
+        if name != "login":
+            place[name] = draw(_anything)
+    if draw(st.booleans()):
+        thing[draw(st.text(max_size=8))] = draw(_anything)
+    thing["login"] = {"uuid": str(uuid), "username": draw(st.text(max_size=8))}
+    value = json.dumps(thing, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if draw(st.integers(0, 3)) == 0:
+        # Not within the uuid: it would be somebody else, whom nobody looks for.
+        kept = value.index(str(uuid).encode())
+        at = draw(st.integers(0, len(value) - 1).filter(lambda at: not kept - 2 <= at <= kept + 38))
+        value = value[:at] + draw(st.binary(max_size=4)) + value[at + draw(st.integers(0, 1)) :]
+    return Bad("made by chance", draw(st.binary(max_size=50)) if draw(st.integers(0, 9)) == 0 else value, uuid)
