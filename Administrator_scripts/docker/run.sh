@@ -32,7 +32,7 @@ main() {
     check_engine
     need_env
     for argument in "$@"; do
-        if [[ "$previous" == --file || "$previous" == --with ]]; then
+        if [[ ("$previous" == --file || "$previous" == --with) && "$argument" != - ]]; then
             # A container does not see the host's files: this one is its standard input.
             [[ "$argument" == /* ]] || argument="$CALLED_FROM/$argument"
             [[ -r "$argument" ]] || fail "$argument cannot be read"
