@@ -174,11 +174,11 @@ class Look:
     def _bring_notes_up_to_date(self, users: Users) -> None:
         """Record who was removed in NocoDB, let go of that for who is back, note who is there without a note."""
         noted = self.book.do("ledger_note_written") if "kafka" not in self.unreachable else 0
-        self.book.do("ledger_note_absent", all=self.choice.all)
+        self.book.do("ledger_note_absent" if self.choice.all else "ledger_note_absent_of_chosen")
         # They may have been written since the rows were listed: asked again by name, for the note comes after the row.
         for piece in self.book.pieces("ledger_absent"):
             self.book.do("ledger_met", uuids=list(users.present([uuid for (uuid,) in piece])))
-        ((absent, written),) = self.book.rows("ledger_absences")
+        ((absent, written),) = self.book.rows("ledger_absences", many=TOO_MANY)
         removed, names = 0, _uuids(self.book.rows("ledger_absent", after=UUID(int=0), limit=NAMED))
         if self._accept or absent <= TOO_MANY or absent * 2 <= written:
             removed = self.book.do("ledger_record_removed", why=REMOVED_IN_NOCODB)

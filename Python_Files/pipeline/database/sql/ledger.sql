@@ -94,7 +94,15 @@ SELECT w.uuid
 FROM pipeline.nocodb_users w
 WHERE NOT EXISTS (SELECT FROM ledger_present p WHERE p.uuid = w.uuid)
   AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb')
-  AND (%(all)s OR EXISTS (SELECT FROM ledger_people p WHERE p.uuid = w.uuid))
+
+-- name: ledger_note_absent_of_chosen
+-- The same, of the people of the chosen fetches.
+INSERT INTO ledger_absent (uuid)
+SELECT w.uuid
+FROM pipeline.nocodb_users w
+WHERE w.uuid IN (SELECT p.uuid FROM ledger_people p)
+  AND NOT EXISTS (SELECT FROM ledger_present p WHERE p.uuid = w.uuid)
+  AND NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb')
 
 -- name: ledger_absent
 -- A piece of those who were not met.
@@ -106,10 +114,13 @@ WITH met AS (DELETE FROM ledger_absent WHERE uuid = ANY (%(uuids)s) RETURNING uu
 INSERT INTO ledger_present (uuid) SELECT uuid FROM met
 
 -- name: ledger_absences
--- How many are not there, of how many who should be.
-SELECT (SELECT count(*) FROM ledger_absent),
-       (SELECT count(*) FROM pipeline.nocodb_users w
-        WHERE NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb'))
+-- How many are not there; and of how many who should be, which is only asked for when they are many.
+SELECT absent.people,
+       CASE WHEN absent.people > %(many)s THEN (
+           SELECT count(*) FROM pipeline.nocodb_users w
+           WHERE NOT EXISTS (SELECT FROM pipeline.removed r WHERE r.uuid = w.uuid AND r.store = 'nocodb')
+       ) ELSE 0 END
+FROM (SELECT count(*) AS people FROM ledger_absent) AS absent
 
 -- name: ledger_record_removed
 -- Who was written and is not there was removed by a person: from now on that is on record.
@@ -202,16 +213,20 @@ FROM (
             FROM ledger_people p
             JOIN ledger_runs r USING (number)
             LEFT JOIN (
-                SELECT uuid, fetch_id FROM pipeline.users WHERE %(store)s = 'postgresql'
+                -- By the people asked for, so that one fetch of a million people is not looked for among all of them.
+                SELECT uuid, fetch_id FROM pipeline.users
+                WHERE %(store)s = 'postgresql' AND uuid IN (SELECT uuid FROM ledger_people)
                 UNION ALL
                 SELECT uuid, fetch_id FROM pipeline.nocodb_users w
-                WHERE %(store)s = 'nocodb'
+                WHERE %(store)s = 'nocodb' AND uuid IN (SELECT uuid FROM ledger_people)
                   AND NOT EXISTS (SELECT FROM ledger_absent a WHERE a.uuid = w.uuid)
                   AND NOT EXISTS (SELECT FROM pipeline.removed x WHERE x.uuid = w.uuid AND x.store = 'nocodb')
             ) AS s ON s.uuid = p.uuid
             LEFT JOIN pipeline.removed gone ON gone.uuid = p.uuid AND gone.store = %(store)s
             LEFT JOIN (
-                SELECT fetch_id, uuid, count(*) AS records FROM pipeline.repeats WHERE sink = %(sink)s GROUP BY 1, 2
+                SELECT fetch_id, uuid, count(*) AS records FROM pipeline.repeats
+                WHERE sink = %(sink)s AND fetch_id IN (SELECT fetch_id FROM ledger_runs)
+                GROUP BY 1, 2
             ) AS again ON again.fetch_id = r.fetch_id AND again.uuid = p.uuid
             LEFT JOIN (
                 SELECT DISTINCT uuid FROM ledger_waiting
