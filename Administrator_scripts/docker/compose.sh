@@ -35,6 +35,8 @@ service_of() {
     local name="${1,,}"
     name="${name#[0-9]-}"
     name="${name//_/-}"
+    # Of a stage all containers, for Compose does not tell their logs apart; kafka-2 is a service.
+    [[ "$name" == kafka-* ]] || name="${name%-[0-9]}"
     case "$name" in
         postgresql) name=postgres ;;
         scheduler) name=get-data ;;

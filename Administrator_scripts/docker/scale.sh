@@ -25,6 +25,7 @@ main() {
         -h | --help) usage && return ;;
     esac
     (($# == 2)) || wrong_usage "it wants a stage and a number"
+    [[ "$2" =~ ^[0-9]{1,4}$ ]] || wrong_usage "'$2' is not a number of containers"
     check_engine
     check_project
     need_env

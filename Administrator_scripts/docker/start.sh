@@ -114,10 +114,10 @@ runs_once() {
 
 where_to_look() {
     local address
-    address="$(setting NOCODB_PUBLIC_URL)"
+    address="$(setting NOCODB_PUBLIC_URL "http://localhost:$(setting NOCODB_PORT 8080)")"
     cat <<TEXT
 
-  People      ${address:-http://localhost:$(setting NOCODB_PORT 8080)/dashboard}
+  People      ${address%/}/dashboard
   Login       $(setting NOCODB_ADMIN_EMAIL admin@randomuser.example), password: NOCODB_ADMIN_PASSWORD in $ENV_FILE
   PostgreSQL  docker compose exec postgres psql pipeline
   Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh

@@ -105,7 +105,8 @@ def _warnings(settings: Settings, told: Account | None) -> list[str]:
 
 def urls(settings: Settings) -> dict[str, str]:
     """Where to look."""
-    return {"nocodb": settings.nocodb_public_url or f"http://localhost:{settings.nocodb_port}/dashboard"}
+    base = settings.nocodb_public_url or f"http://localhost:{settings.nocodb_port}"
+    return {"nocodb": f"{base.rstrip('/')}/dashboard"}
 
 
 def settled(settings: Settings) -> bool:
