@@ -9,20 +9,22 @@ from __future__ import annotations
 from pipeline import stage, topics
 from pipeline.settings import Settings
 from pipeline.steps import Step
+from pipeline.store import MakeSink, storing
+from pipeline.transform import transforming
 
 
 def _transform(settings: Settings, name: str, target: str, step: Step) -> None:
     stopping = stage.Stopping()
     stopping.listen()
     (source,) = topics.READS[name]
-    with stage.transforming(settings, name, source, target, step) as make:
+    with transforming(settings, name, source, target, step) as make:
         stage.run(make, settings, stopping)
 
 
-def _store(settings: Settings, name: str, sink_of: stage.MakeSink) -> None:
+def _store(settings: Settings, name: str, sink_of: MakeSink) -> None:
     stopping = stage.Stopping()
     stopping.listen()
-    with stage.storing(settings, sink_of, name, topics.READS[name]) as make:
+    with storing(settings, sink_of, name, topics.READS[name]) as make:
         stage.run(make, settings, stopping)
 
 

@@ -63,7 +63,9 @@ LOWER = {
     },
     "job_run.py": {"crontab", "log"},
     "broker": {"errors", "settings", "log", "topics", "records", "watchdog"},
-    "stage.py": {"errors", "settings", "log", "topics", "records", "state", "steps", "broker", "watchdog"},
+    "stage.py": {"errors", "settings", "log", "state", "watchdog"},
+    "transform.py": {"errors", "settings", "topics", "records", "steps", "broker"},
+    "store.py": {"settings", "records", "broker"},
 }
 
 

@@ -19,7 +19,7 @@ from pipeline.errors import Rejected
 from pipeline.nocodb import UserRow, columns
 from pipeline.person import LabelledPerson
 from pipeline.records import Headers, Incoming, Place, is_fingerprint
-from pipeline.stage import set_aside, transform
+from pipeline.transform import set_aside, transform
 
 MOMENT = 1_700_000_000_123
 

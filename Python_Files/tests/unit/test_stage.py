@@ -6,7 +6,8 @@ from pipeline import topics
 from pipeline.broker import Count, Position
 from pipeline.errors import PassingFault, Rejected
 from pipeline.records import Incoming, Place
-from pipeline.stage import Faults, transform
+from pipeline.stage import Faults
+from pipeline.transform import transform
 
 
 def record(
