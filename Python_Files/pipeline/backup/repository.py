@@ -133,10 +133,13 @@ def prepare(settings: Settings) -> Contents:
         )
     if not contents.system_id:
         if prepared.exists() and prepared.read_text(encoding="utf-8") == place:
+            forget = f"remove {prepared}"
+            if settings.pipeline_mode == "docker":
+                forget = f"docker compose run --rm --no-deps setup-postgres rm {prepared}"
             raise PipelineError(
                 "the repository of the backups is gone",
                 detail=f"{place} was prepared for this cluster, and now nothing is in it",
-                hint=f"Mount its disk or bring it back. If it is lost, remove {prepared}, and a new one is begun.",
+                hint=f"Mount its disk or bring it back. If it is lost, {forget}, and a new one is begun.",
             )
         run(settings, "stanza-create")
         run(settings, "check")
