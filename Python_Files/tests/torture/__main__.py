@@ -24,7 +24,7 @@ from torture.feeder import Feeder
 from torture.plan import KINDS, Planned, schedule
 from torture.rig import Rig
 
-SETTLE_SECONDS = 600
+SETTLE_SECONDS = 900
 
 
 def parser() -> argparse.ArgumentParser:
