@@ -131,7 +131,7 @@ def read_fetches(records: Iterable[Incoming]) -> Iterator[Fetch]:
     for record in records:
         try:
             yield _decoder.decode(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
 
 

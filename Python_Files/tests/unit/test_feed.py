@@ -324,7 +324,9 @@ def test_pages_add_up(results: int) -> None:
 
 
 def test_what_is_no_fetch_in_the_topic_is_passed_over() -> None:
-    odd = [Incoming(Place("t", 0, n), None, value, 0, ()) for n, value in enumerate([None, b"", b"{}", b"\xff"])]
+    deep = b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    values = [None, b"", b"{}", b"\xff", deep]
+    odd = [Incoming(Place("t", 0, n), None, value, 0, ()) for n, value in enumerate(values)]
     assert list(read_fetches(odd)) == []
     assert Past([]).window_left(0) == 20_000
 
