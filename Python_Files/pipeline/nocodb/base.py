@@ -12,7 +12,7 @@ from pipeline.log import event
 from pipeline.nocodb import columns
 from pipeline.nocodb.client import Client
 from pipeline.nocodb.columns import COLUMNS, FETCHED_AT, GENDER, PORTRAIT
-from pipeline.nocodb.tables import BASE, USERS, find_base, find_table, mark
+from pipeline.nocodb.tables import BASE, USERS, check_key, find_base, find_table, mark
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,11 +45,12 @@ def bootstrap(settings: Settings) -> list[str]:
         if base is None:
             base = client.call("POST", "/api/v2/meta/bases", json={"title": BASE, "type": "database"})
             made.append(f"base {BASE}")
+        check_key(base, settings.nocodb_encryption_key)
         table = find_table(client, base)
         if table is None:
             table = _make_table(client, base["id"])
             made.append(f"table {USERS} with its views")
-        mark(client, base, table["id"])
+        mark(client, base, table["id"], settings.nocodb_encryption_key)
         made += _add_source(client, base["id"], settings)
     finally:
         client.close()

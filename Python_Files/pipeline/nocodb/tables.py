@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
+from pipeline.errors import PipelineError
 from pipeline.nocodb.client import Client
 
 BASE = "Randomuser"
@@ -34,11 +36,28 @@ def _marked(base: dict[str, Any]) -> str:
     return str(mark.get("table") or "") if isinstance(mark, dict) else ""
 
 
-def mark(client: Client, base: dict[str, Any], table: str) -> None:
-    """Note in the base which table is the pipeline's, if that is not noted yet."""
-    if _marked(base) != table:
-        meta = {**_meta(base), MARK: {"table": table}}
+def mark(client: Client, base: dict[str, Any], table: str, key: str) -> None:
+    """Note in the base which table is the pipeline's, and by which key NocoDB encrypts, if that is not noted yet."""
+    noted = {"table": table, "key": _fingerprint(key)}
+    if _meta(base).get(MARK) != noted:
+        meta = {**_meta(base), MARK: noted}
         client.call("PATCH", f"/api/v2/meta/bases/{base['id']}", json={"meta": json.dumps(meta)})
+
+
+def check_key(base: dict[str, Any], key: str) -> None:
+    """Raise PipelineError when NocoDB's data was encrypted by another key: it could only answer 500 to all of it."""
+    noted = _meta(base).get(MARK)
+    if isinstance(noted, dict) and noted.get("key", _fingerprint(key)) != _fingerprint(key):
+        raise PipelineError(
+            "NOCODB_ENCRYPTION_KEY is not the one that NocoDB's data was encrypted by",
+            detail="the settings file is another one than that of the data",
+            hint="Bring the old one back: each backup keeps a copy in BACKUP_DIR/configuration/env.",
+        )
+
+
+def _fingerprint(key: str) -> str:
+    """It tells keys apart and tells nothing of them: they have 192 random bits."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def find_base(client: Client) -> dict[str, Any] | None:

@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import msgspec
 import pytest
 from psycopg2.sql import SQL, Identifier
 
 from conftest import DATA, Instance
 from pipeline import person, steps
 from pipeline.database.connection import connect
-from pipeline.errors import PassingFault
+from pipeline.errors import PassingFault, PipelineError
 from pipeline.nocodb import UserRow, Users, bootstrap, ready
 from pipeline.nocodb.client import Client, Refused
 from pipeline.nocodb.tables import find_base, find_table
@@ -250,3 +251,10 @@ def test_a_face_is_stored_once_and_outlives_the_people_who_share_it(scene: Scene
         picture = http.get("/" + left["Portrait"][0]["signedPath"])
     assert picture.status_code == 200
     assert picture.content[:2] in (b"\xff\xd8", b"\x89P")
+
+
+def test_data_that_another_key_encrypted_is_told(stack: Instance) -> None:
+    bootstrap(stack.settings)
+    other = msgspec.structs.replace(stack.settings, nocodb_encryption_key="x" * 32)
+    with pytest.raises(PipelineError, match="NOCODB_ENCRYPTION_KEY is not the one"):
+        bootstrap(other)
