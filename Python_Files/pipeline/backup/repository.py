@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -167,20 +167,33 @@ def take_base_backup(settings: Settings) -> BaseBackup:
 
 def holds(settings: Settings, archive_id: str, segment: str) -> bool:
     """Whether the segment is whole in the repository: while it is being written its name has another form."""
-    directory = _archive(settings, archive_id) / segment[:16]
+    directory = archive(settings, archive_id) / segment[:16]
     return directory.is_dir() and bool(_in_directory(directory, lambda name: name == segment))
 
 
 def segments(settings: Settings, archive_id: str, after: str, last: str) -> dict[str, int]:
     """The WAL segments in the repository after ``after`` up to ``last``, in order, and the bytes each takes there."""
     found: dict[str, int] = {}
-    for directory in _archive(settings, archive_id).glob("[0-9A-F]" * 16):
+    for directory in archive(settings, archive_id).glob("[0-9A-F]" * 16):
         if after[:16] <= directory.name <= last[:16]:
             found.update(_in_directory(directory, lambda name: after < name <= last))
     return dict(sorted(found.items()))
 
 
-def _archive(settings: Settings, archive_id: str) -> Path:
+def segment_files(settings: Settings, archive_id: str, names: Collection[str]) -> dict[str, Path]:
+    """The files of those of these segments that are whole in the repository."""
+    wanted, found = set(names), {}
+    for folder in sorted({name[:16] for name in names}):
+        directory = archive(settings, archive_id) / folder
+        for entry in os.scandir(directory) if directory.is_dir() else ():
+            matched = _SEGMENT_FILE.match(entry.name)
+            if matched and matched[1] in wanted:
+                found[matched[1]] = Path(entry.path)
+    return found
+
+
+def archive(settings: Settings, archive_id: str) -> Path:
+    """The directory with the WAL of a cluster."""
     return configuration.repository(settings) / "archive" / configuration.STANZA / archive_id
 
 

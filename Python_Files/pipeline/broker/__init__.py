@@ -17,7 +17,7 @@ from pipeline.broker.administration import (
 )
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition, Position
 from pipeline.broker.foreign import read_any_header
-from pipeline.broker.looking import ends, lag, tail, waiting
+from pipeline.broker.looking import beginnings, ends, lag, tail, waiting
 from pipeline.broker.reader import Reader
 from pipeline.broker.writer import Writer, publisher, slot
 
@@ -31,6 +31,7 @@ __all__ = [
     "Reader",
     "TopicIdentity",
     "Writer",
+    "beginnings",
     "create_topics",
     "ends",
     "ensure_topic",

@@ -53,6 +53,17 @@ def ends(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition,
             consumer.close(autocommit=False)
 
 
+def beginnings(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """The first offset of each partition that retention has left."""
+    with passing():
+        consumer = _plain_consumer(settings)
+        try:
+            begin = consumer.beginning_offsets([TopicPartition(*one) for one in partitions])
+            return {(one.topic, one.partition): offset for one, offset in begin.items()}
+        finally:
+            consumer.close(autocommit=False)
+
+
 def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float = 5.0) -> dict[Partition, int]:
     """Records between each position and the end of its partition: records, for offsets also count markers.
 

@@ -112,7 +112,7 @@ def _postgresql_and_nocodb(
     readiness.wait(
         settings,
         POSTGRESQL,
-        lambda: _postgresql_answers(settings),
+        lambda: postgresql_answers(settings),
         SECONDS[POSTGRESQL],
         told="answers",
         given_up=given_up,
@@ -136,7 +136,8 @@ def _postgresql_and_nocodb(
                 told(f"made {', '.join(made)}")
 
 
-def _postgresql_answers(settings: Settings) -> None:
+def postgresql_answers(settings: Settings) -> None:
+    """Raises PassingFault unless PostgreSQL answers a query."""
     try:
         postgresql_ready(settings)
     except PassingFault as fault:

@@ -44,3 +44,33 @@ DELETE FROM pipeline.restore_points WHERE taken_at < %(moment)s
 -- name: system_id
 -- Which cluster this is: made with it, and the same for ever.
 SELECT system_identifier FROM pg_control_system()
+
+-- name: nocodb_tables
+-- The tables that NocoDB keeps people's rows in: schema, table, title, whether the pipeline fills it.
+SELECT c.table_schema, c.table_name, coalesce(m.title, c.table_name), bool_or(c.column_name = 'uuid')
+FROM information_schema.columns c
+JOIN information_schema.tables t USING (table_schema, table_name)
+LEFT JOIN public.nc_models_v2 m ON m.table_name = c.table_name AND m.base_id = c.table_schema
+WHERE t.table_type = 'BASE TABLE' AND c.table_schema NOT IN ('public', 'pg_catalog', 'information_schema')
+GROUP BY 1, 2, 3
+HAVING bool_or(c.column_name = 'created_at') AND bool_or(c.column_name = 'updated_at')
+ORDER BY 1, 2
+
+-- name: nocodb_designs_since
+-- What else people made or changed in NocoDB since a moment: kind, how many.
+SELECT kind, count(*)
+FROM (
+    SELECT 'tables' AS kind, created_at, updated_at FROM public.nc_models_v2
+    UNION ALL SELECT 'columns', created_at, updated_at FROM public.nc_columns_v2
+    UNION ALL SELECT 'views', created_at, updated_at FROM public.nc_views_v2
+    UNION ALL SELECT 'comments', created_at, updated_at FROM public.nc_comments
+    UNION ALL SELECT 'accounts', created_at, created_at FROM public.nc_users_v2
+) AS made
+WHERE greatest(created_at, updated_at) >= %(moment)s
+GROUP BY kind
+ORDER BY kind
+
+-- name: people_since
+-- People stored, and people removed on purpose, since a moment.
+SELECT (SELECT count(*) FROM pipeline.users WHERE created_at >= %(moment)s),
+    (SELECT count(*) FROM pipeline.removed WHERE removed_at >= %(moment)s)

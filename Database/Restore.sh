@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+set -Eeuo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=Administrator_scripts/lib.sh
+. Administrator_scripts/lib.sh
+
+usage() {
+    cat <<'TEXT'
+Puts the databases back to what they were at a moment: says first what will be lost, checks that the WAL up to there is whole,
+asks, stops the pipeline, keeps the old data directory aside, restores, proves how far it came, and starts the pipeline, which
+reads from Kafka what was fetched since. When something fails, the old data is put back.
+
+usage: Database/Restore.sh --to TIME | --to POINT | --latest [--dry-run] [--yes]
+  --to TIME    a moment: 2026-01-31T12:00:00 (UTC) or 2026-01-31T12:00:00+01:00
+  --to POINT   a restore point of Database/Backup.sh --list
+  --latest     everything that is in the repository
+  --dry-run    say what would be done and lost, and change nothing
+  --yes        do not ask
+
+example: Database/Restore.sh --to backup-20260131T120000Z --dry-run
+
+exit codes: 0 restored, and everybody is accounted for; 1 not restored, or the ledger is not content; 2 wrong usage or settings
+TEXT
+}
+
+main() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in -h | --help) usage && return ;; esac
+    done
+    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+    if [[ "$(mode)" == docker ]]; then
+        fail "Restore.sh is for the native way so far" "PIPELINE_MODE is docker" \
+            "Administrator_scripts/Move.sh --to native moves this installation; nothing was changed."
+    fi
+    as_service_user "$PYTHON" -m pipeline.backup.restore_command "$@"
+}
+
+main "$@"

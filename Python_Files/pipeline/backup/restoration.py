@@ -1,0 +1,205 @@
+"""A restore of the whole cluster: checked before anything is touched, done, proven, undone when it fails."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.backup import chain, configuration, points, repository, target
+from pipeline.backup.repository import BaseBackup
+from pipeline.backup.target import Target
+from pipeline.database.connection import connect, passing
+from pipeline.errors import PassingFault, PipelineError
+from pipeline.operations import leftovers, parts, places, postgresql_server, readiness, servers, supervision
+from pipeline.operations.supervision import Supervisor
+from pipeline.operations.telling import step, tell
+from pipeline.settings import Settings
+
+# The WAL of a week may be read.
+_REPLAY_SECONDS = 6 * 3600
+_SPARE_BYTES = 256 << 20
+
+
+class Plan(NamedTuple):
+    """What will be read: the base backup, and the WAL segments that follow it, in order."""
+
+    target: Target
+    base: BaseBackup
+    archive_id: str
+    segments: list[str]
+
+
+def plan(settings: Settings, asked: str | None) -> Plan:
+    """What a restore to ``asked`` would read. Raises PipelineError when it cannot be reached or the WAL has a gap."""
+    contents = repository.read(settings)
+    if not contents.backups:
+        place = configuration.repository(settings)
+        raise PipelineError("there is no base backup, so nothing can be restored", detail=f"the repository is {place}")
+    chosen = target.choose(asked, points.read_journal(settings), datetime.now(UTC))
+    way = chain.ancestry(settings, contents.archive_id, chosen.timeline)
+    base = target.base_for(chosen, contents.backups, way)
+    last = chosen.last or _newest(settings, contents.archive_id, chosen.timeline) or base.last_segment
+    segments = chain.needed(way, chain.number(base.first_segment), chain.number(last))
+    found = repository.segment_files(settings, contents.archive_id, segments)
+    missing = [name for name in segments if name not in found]
+    if missing:
+        raise _gap("is missing", missing, chosen)
+    return Plan(chosen, base, contents.archive_id, segments)
+
+
+def _newest(settings: Settings, archive_id: str, line: int) -> str:
+    found = repository.segments(settings, archive_id, f"{line:08X}", f"{line:08X}{'F' * 16}")
+    return max(found, default="")
+
+
+def _gap(what: str, names: list[str], chosen: Target) -> PipelineError:
+    return PipelineError(
+        f"WAL that leads to {chosen} {what}" if len(names) == 1 else f"WAL that leads to {chosen} {what} in places",
+        detail=f"{len(names)} segments, the first is {names[0]}; nothing was touched",
+        hint=f"An earlier moment can be restored, or a later one from a newer base backup. {target.LIST}",
+    )
+
+
+def check_wal(settings: Settings, planned: Plan) -> None:
+    """Read every segment, and compare it with the sum in its name. Raises PipelineError for a damaged one."""
+    files = repository.segment_files(settings, planned.archive_id, planned.segments)
+    broken = list(chain.damaged(files[name] for name in planned.segments))
+    if broken:
+        raise _gap("is damaged", broken, planned.target)
+
+
+def check_room(settings: Settings, planned: Plan) -> None:
+    """The old data directory stays, so there must be room for another one. Raises PipelineError."""
+    free, wanted = shutil.disk_usage(settings.data).free, planned.base.database_bytes + _SPARE_BYTES
+    if free < wanted:
+        raise PipelineError(
+            "there is no room for a second data directory; the old one is kept until you delete it",
+            detail=f"{settings.data} has {free >> 20} MiB left, {wanted >> 20} MiB are needed",
+            hint="Delete what an earlier restore has left (postgresql-before-restore-...), or free the room otherwise.",
+        )
+
+
+def restore(settings: Settings, planned: Plan) -> Path | None:
+    """Do it; PostgreSQL alone runs afterwards. Where the old data directory is now.
+
+    The files are fetched beside the old ones while everything still runs. Raises PipelineError: then the old data
+    directory is in its place again and nothing runs, or, if not even the files could be had, nothing was touched.
+    """
+    _fetch(settings, planned)
+    with servers.alone(settings):
+        with step("Pipeline", "stopped"):
+            servers.bring_down(settings)
+        with _swapped(settings) as old:
+            _replay(settings, planned)
+        (settings.run / "applied").unlink(missing_ok=True)  # tables and base may be older than this version
+    return old
+
+
+def new_directory(settings: Settings) -> Path:
+    return settings.data / "postgresql-restoring"
+
+
+def _fetch(settings: Settings, planned: Plan) -> None:
+    new, data = new_directory(settings), postgresql_server.directory(settings)
+    shutil.rmtree(new, ignore_errors=True)
+    command = [configuration.program(), f"--config={configuration.config_file(settings)}"]
+    command += [f"--stanza={configuration.STANZA}", "archive-get"]
+    try:
+        with step("Base backup", f"{planned.base.label} fetched and its sums compared"):
+            repository.run(
+                settings,
+                "restore",
+                f"--pg1-path={new}",
+                # It is moved to the place of the cluster before it is started.
+                f'--recovery-option=restore_command={shlex.join(command).replace("%", "%%")} %f "%p"',
+                *target.pgbackrest_arguments(planned.target, planned.base),
+            )
+        if not (new / "PG_VERSION").exists():
+            raise PipelineError("the base backup has no cluster in it", detail=str(data))
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _swapped(settings: Settings) -> Iterator[Path | None]:
+    """The new directory in the place of the old one; when the block fails, the other way round again."""
+    data, new = postgresql_server.directory(settings), new_directory(settings)
+    old: Path | None = None
+    if data.exists():
+        old = settings.data / f"postgresql-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        data.rename(old)
+    new.rename(data)
+    try:
+        yield old
+    except BaseException:
+        with suppress(PipelineError):
+            servers.bring_down(settings)
+        if not leftovers.living(settings) and old is not None:
+            shutil.rmtree(data, ignore_errors=True)
+            old.rename(data)
+            tell("Restore", "failed; the old data directory is in its place again")
+        raise
+
+
+def _replay(settings: Settings, planned: Plan) -> None:
+    """Start PostgreSQL alone, wait until it has read its WAL, and prove how far it came."""
+    supervisor: Supervisor = servers.start_supervisor(settings, (parts.POSTGRESQL,))
+    supervisor.start(parts.POSTGRESQL, parts.POSTGRESQL)
+    readiness.wait(
+        settings,
+        parts.POSTGRESQL,
+        lambda: _has_ended(settings),
+        _REPLAY_SECONDS,
+        told=f"has replayed {len(planned.segments)} segments of WAL",
+    )
+    line = _timeline(settings)
+    path = postgresql_server.directory(settings) / "pg_wal" / f"{line:08X}.history"
+    history = path.read_text(encoding="utf-8") if path.exists() else ""
+    why = target.is_proven(planned.target, history, planned.segments[-1])
+    if why:
+        raise PipelineError(f"the restored database is not at {planned.target}", detail=why)
+    end = history.strip().splitlines()[-1].split("\t")
+    tell("Proof", f"it ended at {end[1]}, {end[2]}; now on timeline {line}")
+
+
+def _has_ended(settings: Settings) -> bool:
+    """Whether the recovery is over. While it lasts PostgreSQL answers, too."""
+    try:
+        servers.postgresql_answers(settings)
+    except PassingFault:
+        raise
+    except PipelineError as error:
+        # A password that was changed after that moment can be set only when the recovery is over.
+        raise PassingFault(error.message, detail=error.detail) from None
+    return not _asked(settings, "SELECT pg_is_in_recovery()")
+
+
+def _timeline(settings: Settings) -> int:
+    return chain.timeline(str(_asked(settings, "SELECT pg_walfile_name(pg_current_wal_lsn())")))
+
+
+def _asked(settings: Settings, question: str) -> object:
+    connection = connect(settings, role="postgres", database="postgres", name="restore")
+    try:
+        with passing(), connection, connection.cursor() as cursor:
+            cursor.execute(question)
+            found: object = cursor.fetchone()[0]
+            return found
+    finally:
+        connection.close()
+
+
+def runs(settings: Settings) -> bool:
+    """Whether the pipeline runs."""
+    return supervision.daemon(settings) is not None
+
+
+def installed() -> None:
+    """Raises PipelineError when a program is missing that a start needs; better now than with nothing running."""
+    places.installed()
