@@ -18,7 +18,7 @@ RUN python3 -m venv /opt/pipeline-python \
  && python3 -m compileall -q -j 0 /opt/pipeline-python/lib
 COPY .env.example /opt/pipeline/
 COPY Database-Init /opt/pipeline/Database-Init
-COPY Database/Backup.sh /opt/pipeline/Database/
+COPY Database/Backup.sh Database/Verify_Backup.sh /opt/pipeline/Database/
 COPY Administrator_scripts /opt/pipeline/Administrator_scripts
 COPY Python_Files /opt/pipeline/Python_Files
 RUN ln -s /opt/pipeline-python /opt/pipeline/.venv \

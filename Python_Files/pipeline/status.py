@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pipeline import account, broker, room, settings
 from pipeline.account import Account, StageProgress
+from pipeline.backup import state as backup_state
 from pipeline.database import connection
 from pipeline.errors import PassingFault, PipelineError, UsageError
 from pipeline.services import Service, joined, of_supervisor, what_does_not_run
@@ -28,6 +29,8 @@ class Status(NamedTuple):
     account: Account | None
     urls: dict[str, str]
     warnings: list[str]
+    backup: backup_state.State | None = None
+    """None while PostgreSQL does not answer."""
 
     @property
     def ready(self) -> bool:
@@ -80,8 +83,16 @@ def read(settings: Settings, containers: list[Service] | None = None) -> Status:
             told, stages = account.read(settings, (lambda: _nocodb_count(settings)) if "nocodb" in good else None)
         except PassingFault as fault:
             services.append(Service("account", "failed", fault.detail or fault.message))
-    warnings = _warnings(settings, told) + _missing(services)
-    return Status(settings.pipeline_mode, services, stages, told, urls(settings), warnings)
+    protection: backup_state.State | None = None
+    if "postgresql" in good:
+        try:
+            protection = backup_state.read(settings)
+        except PassingFault as fault:
+            services.append(Service("backup state", "failed", fault.detail or fault.message))
+    # What the backups are worth comes first: everything else can be mended with them.
+    backups = protection.warnings if protection else backup_state.of_repository(settings)
+    warnings = backups + _warnings(settings, told) + _missing(services)
+    return Status(settings.pipeline_mode, services, stages, told, urls(settings), warnings, protection)
 
 
 def _missing(services: list[Service]) -> list[str]:
@@ -136,6 +147,7 @@ def as_object(status: Status) -> dict[str, Any]:
         },
         "stores": told and {"postgresql": told.postgresql._asdict(), "nocodb": told.nocodb._asdict()},
         "urls": status.urls,
+        "backup": status.backup and status.backup._asdict(),
         "warnings": status.warnings,
     }
 

@@ -7,11 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from integration.test_backup import Cluster, cluster, made, until  # noqa: F401 - two of them are fixtures
+from pipeline.backup import configuration
+from pipeline.settings import ROOT
 
 pytestmark = [
     pytest.mark.integration,
@@ -122,3 +126,113 @@ def test_a_point_whose_wal_is_missing_gives_no_copy(cluster: Cluster) -> None:  
     assert "the restored copy does not start" in failed.stderr
     assert "recovery ended before configured recovery target was reached" in failed.stderr
     assert not (cluster.settings.data / "scratch").exists()
+
+
+def test_sound_backups_are_proven_and_people_removed_on_purpose_are_no_fault(cluster: Cluster) -> None:  # noqa: F811
+    add_people(cluster, 0, 2000)
+    cluster.back_up()
+    add_people(cluster, 2000, 500)
+    cluster.back_up()
+    remove(cluster, 3)
+    add_people(cluster, 2500, 100)  # beyond the backups: of no concern
+    told = cluster.call(VERIFY)
+    print(told.stdout)
+    assert "the backups can be restored" in told.stdout
+    [(ok, rows, removed, rpo, rto, indexes, constraints, faults)] = cluster.rows(
+        "SELECT ok, rows_compared, rows_removed, rpo_seconds, rto_seconds, indexes_checked, "
+        "constraints_checked, faults FROM pipeline.backup_proofs"
+    )
+    assert (ok, faults, removed) == (True, [], 3)
+    assert rows >= 2500
+    assert 0 < rto < 300
+    assert 0 <= rpo < 300
+    assert indexes > 20
+    assert constraints > 10
+    assert not (cluster.settings.data / "scratch").exists()
+    assert cluster.call(VERIFY, "--when-due").stdout == "", "none is due"
+
+
+@pytest.mark.parametrize("where", ["live", "restored"])
+def test_a_person_who_is_in_one_of_the_two_only_is_named(cluster: Cluster, where: str) -> None:  # noqa: F811
+    add_people(cluster, 0, 100)
+    if where == "live":
+        cluster.rows("CREATE TABLE pipeline.kept AS SELECT * FROM pipeline.users LIMIT 1")
+        cluster.rows("DELETE FROM pipeline.users WHERE uuid IN (SELECT uuid FROM pipeline.kept)")
+        cluster.back_up()
+        cluster.rows("INSERT INTO pipeline.users SELECT * FROM pipeline.kept")
+        words = "is not in the restored database"
+    else:
+        cluster.back_up()
+        # The WAL of the deletion must not be archived before the proof has read the repository.
+        cluster.rows("DELETE FROM pipeline.users WHERE source_offset = 7")
+        words = "is not in the live database"
+    failed = cluster.call(VERIFY, ok=False)
+    assert failed.returncode == 1
+    assert words in failed.stderr
+    assert cluster.rows("SELECT ok, rows_different FROM pipeline.backup_proofs") == [(False, 1)]
+
+
+def test_a_flipped_byte_and_a_missing_segment_are_found(cluster: Cluster) -> None:  # noqa: F811
+    add_people(cluster, 0, 2000)
+    cluster.back_up()
+    [bundle] = configuration.repository(cluster.settings).glob("backup/main/*F/bundle/1")
+    with flipped(bundle):
+        failed = cluster.call(VERIFY, ok=False)
+    assert failed.returncode == 1
+    assert "damaged" in failed.stderr
+    [manifest] = configuration.repository(cluster.settings).glob("backup/main/*F/backup.manifest")
+    with flipped(manifest):
+        failed = cluster.call(VERIFY, ok=False)
+    assert failed.returncode == 1
+    segment = cluster.segment_file(cluster.journal[-1].wal_segment)
+    aside = cluster.place / "segment"
+    segment.rename(aside)
+    failed = cluster.call(VERIFY, ok=False)
+    assert failed.returncode == 1
+    assert "the WAL has a gap" in failed.stderr
+    assert cluster.rows("SELECT DISTINCT ok FROM pipeline.backup_proofs") == [(False,)]
+    aside.rename(segment)
+    assert "can be restored" in cluster.call(VERIFY).stdout
+
+
+@contextmanager
+def flipped(path: Path) -> Iterator[None]:
+    before = path.read_bytes()
+    place = len(before) // 2
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(bytes([before[place] ^ 1]))
+    yield
+    with path.open("r+b") as stream:
+        stream.write(before)
+
+
+VERIFY = ROOT / "Database" / "Verify_Backup.sh"
+
+
+def add_people(cluster: Cluster, first: int, count: int) -> None:  # noqa: F811
+    """Rows and the offset after them, in one transaction, as the sink stores them."""
+    cluster.rows(
+        "INSERT INTO pipeline.topics (cluster_id, topic_id, name) VALUES ('c', 't', 'users.labelled') "
+        "ON CONFLICT DO NOTHING; "
+        "INSERT INTO pipeline.users (uuid, gender, title, first_name, last_name, street_number, street_name, city,"
+        " state, country, postcode, latitude, longitude, timezone_offset, timezone_description, email, username,"
+        " date_of_birth, registered_at, phone, cell, id_name, picture_large, picture_medium, picture_thumbnail,"
+        " nationality, company, fetched_at, fetch_id, source, source_topic, source_partition, source_offset) "
+        "SELECT gen_random_uuid(), 'female', 'Ms', 'Ada', 'Test', 1, 's', 'c', 's', 'c', 'p', 1.5, 2.5, 'o', 'd', 'e',"
+        " 'u', now(), now(), 'p', 'c', 'i', 'l', 'm', 't', 'DE', 'Company', now(), 'f', 'test', t.id, 0, number "
+        "FROM pipeline.topics t, generate_series(%(first)s, %(last)s) AS number; "
+        "INSERT INTO pipeline.offsets (sink, topic, partition, next_offset) "
+        "SELECT 'postgresql', id, 0, %(last)s + 1 FROM pipeline.topics "
+        "ON CONFLICT (sink, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset",
+        {"first": first, "last": first + count - 1},
+    )
+
+
+def remove(cluster: Cluster, count: int) -> None:  # noqa: F811
+    cluster.rows(
+        "WITH gone AS (DELETE FROM pipeline.users WHERE source_offset < %s RETURNING uuid) "
+        "INSERT INTO pipeline.removed (uuid, store, fetch_id, source, why) "
+        "SELECT uuid, 'postgresql', 'f', 'test', 'on purpose' FROM gone",
+        (count,),
+    )

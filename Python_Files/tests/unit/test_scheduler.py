@@ -118,8 +118,9 @@ def test_the_projects_own_crontab_feeds_every_minute_backs_up_every_five_and_rec
         ("* * * * *", "feed", '"$PYTHON" Python_Files/0-Get_Data.py'),
         ("23 * * * *", "reconcile", 'PYTHONPATH=Python_Files "$PYTHON" -m pipeline.reconciliation'),
         ("*/5 * * * *", "backup", "Database/Backup.sh"),
+        ("3-58/5 * * * *", "backup", "Database/Verify_Backup.sh --when-due"),
     ]
-    assert [job.label for job in only(jobs, "backup")] == ["backup"]
+    assert [job.label for job in only(jobs, "backup")] == ["backup", "backup"]
     assert {job.label for job in only(jobs, "feed", "reconcile")} == {"feed", "reconcile"}
     with pytest.raises(UsageError, match="no job under the label"):
         only(jobs, "none")

@@ -106,4 +106,8 @@ UPDATE pg_constraint
 SET convalidated = false
 WHERE contype IN ('c', 'f') AND conrelid <> 0 AND conparentid = 0 AND coninhcount = 0
     AND connamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-RETURNING conrelid::regclass::text, conname::text
+RETURNING conrelid::regclass::text, quote_ident(conname)
+
+-- name: known_topics
+-- The topics in their lives.
+SELECT id, cluster_id, topic_id FROM pipeline.topics
