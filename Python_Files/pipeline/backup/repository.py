@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
 _INSTALL = "Run ./Project_Initialize.sh, which installs what is missing."
+_LOCKED_SECONDS = 30
 _SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
 
 
@@ -141,12 +143,26 @@ def prepare(settings: Settings) -> Contents:
                 detail=f"{place} was prepared for this cluster, and now nothing is in it",
                 hint=f"Mount its disk or bring it back. If it is lost, {forget}, and a new one is begun.",
             )
-        run(settings, "stanza-create")
+        _create_stanza(settings)
         run(settings, "check")
         contents = read(settings)
     if not prepared.exists() or prepared.read_text(encoding="utf-8") != place:
         configuration.write_private(prepared, place.encode())
     return contents
+
+
+def _create_stanza(settings: Settings) -> None:
+    """PostgreSQL may be trying to archive just then, and what it started holds the same lock for a second or two."""
+    deadline = time.monotonic() + _LOCKED_SECONDS
+    while True:
+        try:
+            run(settings, "stanza-create")
+        except PipelineError as error:
+            if "[050]" not in error.detail or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _system_id(settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,3 +238,34 @@ def remove(cluster: Cluster, count: int) -> None:  # noqa: F811
         "SELECT uuid, 'postgresql', 'f', 'test', 'on purpose' FROM gone",
         (count,),
     )
+
+
+def test_a_repository_that_is_gone_or_not_ours_is_told_and_forgotten_when_it_is_back(cluster: Cluster) -> None:  # noqa: F811
+    cluster.back_up()
+    cluster.call(VERIFY)
+    told = state_of(cluster)
+    assert (told["ok"], told["warnings"]) == (True, [])
+    assert told["rto_seconds"] > 0
+    repository = configuration.repository(cluster.settings)
+    aside = cluster.place / "other disk"
+    repository.rename(aside)
+    assert "is gone" in state_of(cluster)["warnings"][0]
+    cluster.add("while it is gone", 10)
+    cluster.rows("SELECT pg_switch_wal()")
+    until(lambda: "the WAL is not archived" in " ".join(state_of(cluster)["warnings"]), "the archiver's fault is told")
+    assert not state_of(cluster)["ok"]
+    if repository.exists():
+        shutil.rmtree(repository)
+    aside.rename(repository)
+    until(lambda: state_of(cluster)["ok"], "it has recovered by itself", 120)
+
+
+def state_of(cluster: Cluster) -> dict[str, Any]:  # noqa: F811
+    told = cluster.do(
+        sys.executable,
+        "-c",
+        "import json; from pipeline import settings; from pipeline.backup import state; "
+        "print(json.dumps(state.read(settings.load())._asdict()))",
+    )
+    answer: dict[str, Any] = json.loads(told.stdout)
+    return answer
