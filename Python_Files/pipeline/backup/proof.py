@@ -113,7 +113,8 @@ def _check_repository(settings: Settings, proof: Proof, last: str) -> None:
     """Every file against its checksum, and the chain of the WAL for gaps."""
     while True:
         contents = repository.read(settings)
-        faults = repository.check_files(settings) + _gaps(settings, contents, last)
+        faults = repository.check_files(settings) + repository.check_twins(settings, contents)
+        faults += _gaps(settings, contents, last)
         # What retention took away meanwhile is not missing.
         if not faults or repository.read(settings) == contents:
             break
@@ -141,7 +142,12 @@ def _gaps(settings: Settings, contents: Contents, last: str) -> list[str]:
 def _judge(settings: Settings, proof: Proof, copy: Copy, live: Cursor, last: str) -> None:
     proof.base_backup, proof.reached_lsn, proof.rto_seconds = copy.base.label, copy.reached, round(copy.seconds, 3)
     reached = place(copy.reached)
-    known = [one for one in points.read_journal(settings) if one.taken_at <= proof.began_at]
+    # After a restore of the live database the journal may have points of the timeline that was given up.
+    known = [
+        one
+        for one in points.read_journal(settings)
+        if one.taken_at <= proof.began_at and one.wal_segment[:8] == (last or one.wal_segment)[:8]
+    ]
     if known and reached < place(known[-1].lsn):
         proof.faults.append(f"the replay ended at {copy.reached}, before the restore point {known[-1].name}")
     elif last and reached < begin_of(last):

@@ -21,6 +21,7 @@ from pipeline.settings import Settings
 
 _INSTALL = "Run ./Project_Initialize.sh, which installs what is missing."
 _LOCKED_SECONDS = 30
+_REWRITTEN_SECONDS = 2
 _SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
 
 
@@ -191,6 +192,30 @@ def check_files(settings: Settings) -> list[str]:
         return []
     wrong = [" ".join(line.split()) for line in told.splitlines() if re.search(r"[1-9]\d*|invalid|missing", line)]
     return [f"files of the repository are damaged: {'; '.join(wrong)[:400]}"]
+
+
+def check_twins(settings: Settings, contents: Contents) -> list[str]:
+    """Each list of pgBackRest is there twice, and a damaged one is silently replaced by the other when it is read.
+
+    Which of the two is damaged stays open; while there are two, one of them can still be read.
+    """
+    stanza = configuration.repository(settings)
+    lists = [
+        stanza / "archive" / configuration.STANZA / "archive.info",
+        stanza / "backup" / configuration.STANZA / "backup.info",
+        *(stanza / "backup" / configuration.STANZA / one.label / "backup.manifest" for one in contents.backups),
+    ]
+    suspects = [path for path in lists if not _has_twin(path)]
+    if suspects:
+        time.sleep(_REWRITTEN_SECONDS)  # one that is just being written is not damaged
+    return [f"a list of the repository is damaged: {path}" for path in suspects if not _has_twin(path)]
+
+
+def _has_twin(path: Path) -> bool:
+    try:
+        return path.read_bytes() == path.with_name(path.name + ".copy").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def holds(settings: Settings, archive_id: str, segment: str) -> bool:
