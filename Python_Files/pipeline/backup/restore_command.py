@@ -56,12 +56,16 @@ def _restore(settings: Settings, planned: Plan) -> int:
     if old:
         tell("Old data", f"is in {old}")
         tell("", f"when you do not need it any more: rm -r {old}")
-    start.start(settings, offline=offline)
+    _note(settings)
+    try:
+        start.start(settings, offline=offline)
+    except BaseException:
+        warn("the databases are restored, and the rest does not start: ./Project_Start.sh tries again")
+        raise
     tell("Restore", "databases restored, pipeline running (RTO)", time.monotonic() - begin)
     with step("People", "all that were on their way are in both stores") as told:
         if not _is_settled(settings, _SETTLE_SECONDS):
             told("some are still on their way; Administrator_scripts/Status.sh shows how many")
-    _note(settings)
     print("\n".join(reconciliation.reconcile(settings).lines()), flush=True)
     tell("Restore", "both stores complete", time.monotonic() - begin)
     return subprocess.run([sys.executable, "-m", "pipeline.ledger"], cwd=ROOT, check=False).returncode
