@@ -10,10 +10,11 @@ from uuid import UUID
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from pipeline import topics
 from pipeline.database.connection import Cursor
 from pipeline.database.queries import query
 
-SINK = "postgresql"
+SINK = topics.TO_POSTGRESQL
 PIECE = 10_000
 """Source offsets a piece: so many rows of hashes are the most that is in memory at once."""
 _NAMED = 3

@@ -225,7 +225,7 @@ def add_people(cluster: Cluster, first: int, count: int) -> None:  # noqa: F811
         " 'u', now(), now(), 'p', 'c', 'i', 'l', 'm', 't', 'DE', 'Company', now(), 'f', 'test', t.id, 0, number "
         "FROM pipeline.topics t, generate_series(%(first)s, %(last)s) AS number; "
         "INSERT INTO pipeline.offsets (sink, topic, partition, next_offset) "
-        "SELECT 'postgresql', id, 0, %(last)s + 1 FROM pipeline.topics "
+        "SELECT '3-Add_Database-postgresql', id, 0, %(last)s + 1 FROM pipeline.topics "
         "ON CONFLICT (sink, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset",
         {"first": first, "last": first + count - 1},
     )

@@ -51,7 +51,10 @@ def fetched(instance: Instance) -> Counter[str]:
 
 def keys(instance: Instance, topic: str) -> Counter[str]:
     """How often each uuid is in a topic, as those read it who read what is committed."""
-    return Counter((record.key or b"").decode() for record in broker.tail(instance.settings, topic, _ALL, 240))
+    return Counter(
+        (record.key or b"").decode("utf-8", "backslashreplace")
+        for record in broker.tail(instance.settings, topic, _ALL, 240)
+    )
 
 
 def compare_some(instance: Instance, asked: Collection[str]) -> Verdict:

@@ -105,6 +105,8 @@ SELECT blkno, msg FROM verify_heapam(%(table)s::oid::regclass) LIMIT 3
 UPDATE pg_constraint
 SET convalidated = false
 WHERE contype IN ('c', 'f') AND conrelid <> 0 AND conparentid = 0 AND coninhcount = 0
+    -- A base backup has the temporary tables of the sessions of its time: they are nobody's, and nobody may change them.
+    AND conrelid IN (SELECT oid FROM pg_class WHERE relpersistence <> 't')
     AND connamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 RETURNING conrelid::regclass::text, quote_ident(conname)
 
