@@ -39,8 +39,7 @@ main() {
     cd -- "$CALLED_FROM"
     or_in_containers run Python_Files/0-Get_Data.py ${given[@]+"${given[@]}"}
     cd -- "$ROOT"
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
-    as_service_user "$PYTHON" Python_Files/0-Get_Data.py ${arguments[@]+"${arguments[@]}"}
+    run_python Python_Files/0-Get_Data.py ${arguments[@]+"${arguments[@]}"}
 }
 
 main "$@"

@@ -48,8 +48,7 @@ main() {
     or_in_containers run -m pipeline.replay_command "${given[@]}"
     [[ -z "$file" ]] || exec <"$file"
     cd -- "$ROOT"
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
-    as_service_user "$PYTHON" -m pipeline.replay_command "${arguments[@]}"
+    run_python -m pipeline.replay_command "${arguments[@]}"
 }
 
 main "$@"

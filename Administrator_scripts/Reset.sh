@@ -20,12 +20,7 @@ TEXT
 }
 
 main() {
-    local argument
-    for argument in "$@"; do
-        case "$argument" in
-            -h | --help) usage && return ;;
-        esac
-    done
+    if asks_for_help "$@"; then usage && return; fi
     or_in_containers reset "$@"
     operations reset "$@"
 }

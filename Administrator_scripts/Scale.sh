@@ -23,7 +23,7 @@ main() {
     esac
     (($# == 2)) || wrong_usage "it wants a stage and a number"
     or_in_containers scale "$@"
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+    is_installed
     # .env may lie where only the caller may write; the processes are the service user's.
     "$PYTHON" -m pipeline.operations record-scale "$@"
     operations scale "$1"

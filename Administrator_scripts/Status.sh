@@ -14,15 +14,9 @@ TEXT
 }
 
 main() {
-    local argument
-    for argument in "$@"; do
-        case "$argument" in
-            -h | --help) usage && return ;;
-        esac
-    done
+    if asks_for_help "$@"; then usage && return; fi
     or_in_containers status "$@"
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
-    as_service_user "$PYTHON" -m pipeline.status "$@"
+    run_python -m pipeline.status "$@"
 }
 
 main "$@"

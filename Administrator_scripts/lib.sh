@@ -115,13 +115,32 @@ as_service_user() {
     runuser -u "$user" -- env HOME="$home" USER="$user" LOGNAME="$user" "$@"
 }
 
-# operations VERB...: the operations that are written in Python, as the user that everything runs as.
-operations() {
+# asks_for_help ARGUMENT...: whether -h or --help is among them.
+asks_for_help() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in -h | --help) return 0 ;; esac
+    done
+    return 1
+}
+
+# run_python ARGUMENT...: the project's Python, as the user that everything runs as.
+run_python() {
+    is_installed
+    as_service_user "$PYTHON" "$@"
+}
+
+is_installed() {
     [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
+}
+
+# operations VERB...: the operations that are written in Python.
+operations() {
+    is_installed
     if [[ "$(mode)" == docker ]]; then
         fail "this cannot be done with containers yet" "PIPELINE_MODE is docker" "The native way knows it."
     fi
-    as_service_user "$PYTHON" -m pipeline.operations "$@"
+    run_python -m pipeline.operations "$@"
 }
 
 # mode: native or docker, as Project_Initialize.sh recorded it; before that, as the environment says. What is recorded goes

@@ -26,8 +26,7 @@ main() {
         *) wrong_usage "'$1' is not an argument of this script" ;;
     esac
     or_in_containers run --in backup -m pipeline.backup.command "$@"
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
-    as_service_user "$PYTHON" -m pipeline.backup.command "$@"
+    run_python -m pipeline.backup.command "$@"
 }
 
 main "$@"
