@@ -31,6 +31,7 @@ from pipeline.feed_plan import (
 from pipeline.feed_plan import by_hand as orders_by_hand
 from pipeline.feed_records import fetch_of, records_of, say_order
 from pipeline.feed_source import Clock, Sources
+from pipeline.metrics import names
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Incoming, Publisher
 from pipeline.response import Response
@@ -136,7 +137,8 @@ class Feed:
             raise
 
     def _fetch(self, order: Order, deadline: float, past: Past) -> int:
-        source, response = self._sources.ask(order, deadline)
+        with names.FETCH_SECONDS.time():
+            source, response = self._sources.ask(order, deadline)
         fetch = self._record(order.fetch_id(source), source, order.kind, response, order.results)
         say_order(fetch, order, source)
         people = self._publish(fetch, response)
@@ -148,6 +150,8 @@ class Feed:
 
     def _publish(self, fetch: Fetch, response: Response, **more: str) -> int:
         self._publisher.publish(records_of(fetch, response))
+        names.FETCHES.labels(fetch.source, fetch.kind, "ok").inc()
+        names.FETCHED_PEOPLE.labels(fetch.source).inc(len(fetch.uuids))
         log.event(
             logger,
             logging.INFO,
@@ -182,6 +186,7 @@ def check_window(past: Past, results: int, now: Clock, hint: str) -> None:
 
 def record_failure(publisher: Publisher, fetch: Fetch, nothing: Response, fault: FetchFailed) -> None:
     """Publish that the fetch failed, under a fetch-id that its later success does not share."""
+    names.FETCHES.labels(fetch.source, fetch.kind, fault.reason).inc()
     log.event(
         logger,
         logging.ERROR,

@@ -22,6 +22,7 @@ from pipeline.feed import NETWORK_SECONDS, Tail, check_window, lock, record_fail
 from pipeline.feed_plan import FILE, REAL, STAND_IN, Fetch, Order, Past, read_fetches
 from pipeline.feed_records import account_of, fetch_of, headers_of, say_order
 from pipeline.feed_source import Clock, Sources
+from pipeline.metrics import names
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Outgoing, Publisher
 from pipeline.response import Response
@@ -105,6 +106,8 @@ class Again:
         nobody = response._replace(people=[])
         account = self._account(again_id, fetch, order, nobody)
         self._publisher.publish([*back.values(), account_of(account, moment)])
+        names.FETCHES.labels(fetch.source, "again", "ok").inc()
+        names.FETCHED_PEOPLE.labels(fetch.source).inc(len(back))
         absent = sorted(missing - back.keys())
         log.event(
             logger,

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import entry, feed, feed_records, log, topics
 from pipeline.errors import PipelineError, UsageError
 from pipeline.feed_plan import by_hand
+from pipeline.metrics import files
 from pipeline.settings import Settings, load
 
 _EXAMPLES = """examples:
@@ -100,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load()
         entry.become_owner(settings)
         log.start(feed.STAGE, level=settings.log_level)
-        _run(asked, settings)
+        with files.keeping(settings.run, feed.STAGE):
+            _run(asked, settings)
     except PipelineError as error:
         print(error.report(), file=sys.stderr)
         return error.exit_code

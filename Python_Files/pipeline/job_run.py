@@ -15,6 +15,7 @@ from typing import IO
 
 from pipeline import log
 from pipeline.crontab import Job
+from pipeline.metrics import names
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,9 @@ class Run:
             return False
         self._reader.join(0.5)  # what a job left behind may hold its output open; that is not waited for
         seconds = time.monotonic() - self.began
+        result = "ended" if self._told_to_end is not None else "ok" if code == 0 else "failed"
+        names.JOB_RUNS.labels(self.job.name, result).inc()
+        names.JOB_SECONDS.labels(self.job.name).observe(seconds)
         level = logging.INFO if code == 0 else logging.ERROR
         log.event(logger, level, "job ended", exit=code, job=self.job.name, seconds=seconds)
         return True

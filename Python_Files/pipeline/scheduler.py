@@ -24,6 +24,7 @@ from pipeline import crontab, log, room, state
 from pipeline.crontab import Job
 from pipeline.errors import PipelineError, UsageError
 from pipeline.job_run import CLEAR_SECONDS, Run
+from pipeline.metrics import files, names
 from pipeline.settings import ROOT, load
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Scheduler:
             on_time = (moment - last).total_seconds() < LATE_SECONDS
             missed = count - 1 if on_time else count
             if missed:
+                names.JOB_RUNS.labels(job.name, "missed").inc(missed)
                 log.event(logger, logging.WARNING, "missed", job=job.name, runs=missed, since=due.isoformat())
             if on_time:
                 self._start(job)
@@ -110,6 +112,7 @@ class Scheduler:
         while not self.ending.wait(LOOK_SECONDS):
             self.look()
             self.state.tell(state.WORKING)
+            files.tell()
             if (now := int(time.monotonic() // 60)) != minute:
                 minute = now
                 self.each_minute()
@@ -136,6 +139,7 @@ class Scheduler:
     def _start(self, job: Job) -> None:
         running = self._running.get(job.line)
         if running is not None:
+            names.JOB_RUNS.labels(job.name, "skipped").inc()
             seconds = time.monotonic() - running.began
             log.event(logger, logging.WARNING, "skipped: it still runs", job=job.name, seconds=seconds)
             return
@@ -194,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.ending.set())
     log.event(logger, logging.INFO, "scheduler begins", jobs=len(jobs), python=sys.executable)
-    scheduler.run()
+    with files.telling(settings.run, "scheduler", (names.SCHEDULER,)):
+        scheduler.run()
     log.event(logger, logging.INFO, "scheduler ended")
     return 0
 

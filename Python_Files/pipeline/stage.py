@@ -18,6 +18,7 @@ from typing import Protocol
 from pipeline import state
 from pipeline.errors import PassingFault
 from pipeline.log import event
+from pipeline.metrics import files, names
 from pipeline.settings import Settings
 from pipeline.watchdog import Watchdog
 
@@ -118,9 +119,12 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: 
                 if records or quiet >= QUIET_TURNS:
                     faults.over()
                 member.turned(work.assigned, faults.waits_for)
+                files.tell()
         except PassingFault as fault:
+            names.FAULTS.inc()
             pause = faults.met(fault)
             member.paused(fault.message)
+            files.tell()
         else:
             pause = 0.0
         finally:
@@ -131,3 +135,4 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: 
         while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
             watchdog.beat()
             member.paused(faults.waits_for or "")
+            files.tell()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.log import event
+from pipeline.metrics import names
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class State:
 
     def tell(self, state: str, why: str = "") -> None:
         """Say so. ``why`` must hold no secret; a PassingFault's message does not."""
+        names.tell_state(state)
         if self._path is None:
             return
         line = f"{state}: {' '.join(why.split())}" if why else state

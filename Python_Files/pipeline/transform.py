@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline import topics
 from pipeline.broker import Count, Partition, Position, Reader, Writer, slot
 from pipeline.errors import Rejected
+from pipeline.metrics import files, names
 from pipeline.records import Headers, Incoming, Outgoing, fingerprint
 from pipeline.settings import Settings
 from pipeline.steps import Step
@@ -32,8 +34,10 @@ class Transform:
         batch = self._reader.poll()
         if not batch:
             return 0
-        outgoing, taken = transform(batch, self._stage, self._target, self._step, self._reader.counts)
-        self._writer.commit(outgoing, taken, self._reader.metadata)
+        with names.batch(len(batch), (record.place.topic for record in batch)):
+            outgoing, taken = transform(batch, self._stage, self._target, self._step, self._reader.counts)
+            self._writer.commit(outgoing, taken, self._reader.metadata)
+        _count(outgoing)
         self._reader.counts.update({one: position.taken for one, position in taken.items()})
         return len(batch)
 
@@ -68,6 +72,15 @@ def transform(
             refused = 1
         taken[one] = Position(record.place.offset + 1, Count(before.processed + 1, before.rejected + refused))
     return outgoing, taken
+
+
+def _count(outgoing: Sequence[Outgoing]) -> None:
+    """Records that are committed: how many to which topic, and why some of them were set aside."""
+    for target, count in Counter(one.topic for one in outgoing).items():
+        names.RECORDS_OUT.labels(target).inc(count)
+    for record in outgoing:
+        if record.topic == topics.REJECTED:
+            names.RECORDS_REJECTED.labels(dict(record.headers)[topics.REASON].decode()).inc()
 
 
 def _check_size(record: Outgoing) -> None:
@@ -113,5 +126,5 @@ def transforming(
     settings: Settings, stage: str, source: str, target: str, step: Step
 ) -> Iterator[Callable[[], Transform]]:
     """A maker of Transforms that all have the same slot, held until the block ends."""
-    with slot(settings.run / "slots", stage) as number:
+    with slot(settings.run / "slots", stage) as number, files.telling(settings.run, stage, (names.STAGES,), number):
         yield lambda: Transform(settings, stage, source, target, step, number)

@@ -117,7 +117,7 @@ def test_users_fetched_read_again_into_an_empty_database_gives_the_same_rows(sta
 
     records = broker.tail(stack.settings, topics.FETCHED, 10**9, 120)
     times = Counter(str(UUID((record.key or b"").decode())) for record in records if is_uuid(record.key))
-    # Other tests take people out of this instance's database and have them fetched again: that leaves the later record's row.
+    # Other tests take people out of this database and have them fetched again: that leaves the later record's row.
     uuids = people | {uuid for uuid, count in times.items() if count == 1}
     until(lambda: status_behind(stack) == 0, "nothing of it is on the way", 120)
     uuids &= stack.in_postgresql()

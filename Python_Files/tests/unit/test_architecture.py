@@ -17,6 +17,7 @@ ONLY = {
     "supervisor": {"operations"},
     "faker": {"steps.py"},
     "yoyo": {"database"},
+    "prometheus_client": {"metrics", "page"},
 }
 
 # Who may not know whom: the lower rooms do not look up.
@@ -29,7 +30,8 @@ LOWER = {
     "person.py": {"errors"},
     "steps.py": {"errors", "person"},
     "watchdog.py": {"log"},
-    "state.py": {"log"},
+    "state.py": {"log", "metrics"},
+    "metrics": {"errors", "log"},
     # The feed is asked for, taken apart and published without any store.
     "response.py": {"records", "errors", "person", "topics"},
     "randomuser.py": {"errors", "log", "response"},
@@ -42,6 +44,7 @@ LOWER = {
         "feed_records",
         "feed_source",
         "log",
+        "metrics",
         "randomuser",
         "records",
         "response",
@@ -55,17 +58,18 @@ LOWER = {
         "feed_records",
         "feed_source",
         "log",
+        "metrics",
         "randomuser",
         "records",
         "response",
         "settings",
         "topics",
     },
-    "job_run.py": {"crontab", "log"},
+    "job_run.py": {"crontab", "log", "metrics"},
     "broker": {"errors", "settings", "log", "topics", "records", "watchdog"},
-    "stage.py": {"errors", "settings", "log", "state", "watchdog"},
-    "transform.py": {"errors", "settings", "topics", "records", "steps", "broker"},
-    "store.py": {"settings", "records", "broker"},
+    "stage.py": {"errors", "settings", "log", "metrics", "state", "watchdog"},
+    "transform.py": {"errors", "metrics", "settings", "topics", "records", "steps", "broker"},
+    "store.py": {"errors", "metrics", "settings", "topics", "records", "broker"},
 }
 
 
