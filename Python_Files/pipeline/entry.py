@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline import log, settings
-from pipeline.errors import PipelineError
+from pipeline.errors import PassingFault, PipelineError
 from pipeline.settings import Settings
 
 
@@ -22,16 +22,37 @@ def become_owner(loaded: Settings) -> None:
         os.setuid(owner.st_uid)
 
 
-def main(name: str, work: Callable[[Settings], int | None]) -> int:
+def main(
+    name: str,
+    work: Callable[[Settings], int | None],
+    *,
+    level: str = "",
+    as_owner: bool = True,
+    hint: str = "",
+    unwritable: str = "",
+) -> int:
     """Run ``work`` with the settings; its exit code, or the one of the PipelineError that it raised (1 or 2).
 
-    An error that nobody expected is not caught: it ends the process with its traceback.
+    ``level`` is that of the log lines, if not LOG_LEVEL; ``as_owner``: called by root, become the owner of the data.
+    ``hint`` is told with a PassingFault that has none of its own. An OSError is expected only where ``unwritable`` has
+    words for it. An error that nobody expected is not caught: it ends the process with its traceback.
     """
     try:
         loaded = settings.load()
-        become_owner(loaded)
-        log.start(name, level=loaded.log_level)
+        if as_owner:
+            become_owner(loaded)
+        log.start(name, level=level or loaded.log_level)
         return work(loaded) or 0
     except PipelineError as error:
+        if isinstance(error, PassingFault):
+            error.hint = error.hint or hint
         print(error.report(), file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if not unwritable:
+            raise
+        print(PipelineError(unwritable, detail=str(error)).report(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: it was interrupted", file=sys.stderr)
+        return 130

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import log, settings
+from pipeline import entry
 from pipeline.backup import configuration, points, repository
 from pipeline.backup.points import Point
 from pipeline.backup.repository import BaseBackup, Contents
-from pipeline.errors import PassingFault, PipelineError
+from pipeline.errors import PipelineError
+from pipeline.operations import lock
+from pipeline.operations.lock import Busy
 from pipeline.settings import Settings, original_file
 
 # Half of the schedule's five minutes: a base backup is due at the run that is nearest to its time, not at the next.
@@ -156,61 +158,43 @@ def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-@contextmanager
-def _alone(settings: Settings) -> Iterator[bool]:
-    """Whether this run is the only one; the lock goes with the process, however that ends."""
-    settings.run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(settings.run / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
-
-
-def _run(arguments: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.backup.command", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="take a base backup now")
-    parser.add_argument("--list", action="store_true", help="show what can be restored")
-    asked = parser.parse_args(arguments)
-    loaded = settings.load()
-    log.start("backup", level="WARNING")
+def _work(settings: Settings, *, full: bool, listed: bool) -> None:
     repository.refuse_root()
-    if asked.list:
-        show(loaded, Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))))
+    if listed:
+        show(settings, Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))))
         return
-    with _alone(loaded) as alone:
-        if alone:
-            back_up(loaded, full=asked.full)
-        elif asked.full:
-            raise PipelineError("another backup is running, so no base backup was taken", hint="Try again in a minute.")
-        else:
+    busy = Busy("another backup is running, so no base backup was taken", hint="Try again in a minute.")
+    with ExitStack() as alone:
+        try:
+            alone.enter_context(lock.held(lock_file(settings), busy))
+        except Busy:
+            if full:
+                raise
             # The one that runs does this one's work; the schedule's next run comes within minutes.
             _tell("Backup", "another one is running; nothing was done")
+            return
+        back_up(settings, full=full)
+
+
+def lock_file(settings: Settings) -> Path:
+    """Who holds it changes what is in the repository, or relies on it."""
+    return settings.run / "backup.lock"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when done, or when another run is at work already and no base backup was asked for."""
-    try:
-        _run(arguments)
-    except PassingFault as fault:
-        fault.hint = fault.hint or "Is the pipeline running? ./Project_Start.sh starts it."
-        print(fault.report(), file=sys.stderr)
-        return fault.exit_code
-    except PipelineError as error:
-        print(error.report(), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(PipelineError("the backup cannot be written", detail=str(error)).report(), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: it was interrupted", file=sys.stderr)
-        return 130
-    return 0
+    parser = argparse.ArgumentParser(prog="pipeline.backup.command", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="take a base backup now")
+    parser.add_argument("--list", action="store_true", help="show what can be restored")
+    asked = parser.parse_args(arguments)
+    return entry.main(
+        "backup",
+        lambda settings: _work(settings, full=asked.full, listed=asked.list),
+        level="WARNING",
+        as_owner=False,
+        hint="Is the pipeline running? ./Project_Start.sh starts it.",
+        unwritable="the backup cannot be written",
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pipeline.database.connection import Connection, Cursor, connect, passing
 from pipeline.database.examination import Examination, examine
 from pipeline.database.queries import query
 from pipeline.errors import PipelineError
+from pipeline.operations.lock import Busy
 from pipeline.settings import Settings
 
 AGE = timedelta(hours=24)
@@ -87,6 +88,8 @@ def prove(settings: Settings) -> Proof:
                 _check_repository(settings, proof, last)
                 with scratch.restored(settings) as copy:
                     _judge(settings, proof, copy, cursor, last)
+            except Busy:
+                raise  # says nothing about the backups
             except (PipelineError, OSError) as error:
                 cursor.execute("SELECT 1")  # the backups are not at fault when the live database is gone meanwhile
                 proof.faults.append(_told(error))

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
-from pipeline import feed_source, log, reconciliation, settings, status
-from pipeline.backup import command, configuration, losses, repository, restoration
-from pipeline.backup.restoration import Plan
+from pipeline import entry, feed_source, reconciliation, status
+from pipeline.backup import command, configuration, losses, plan, repository, restoration
+from pipeline.backup.plan import Plan
 from pipeline.errors import PassingFault, PipelineError, UsageError
-from pipeline.operations import start
+from pipeline.operations import lock, start
+from pipeline.operations.lock import Busy
 from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import ROOT, Settings
 
 _SETTLE_SECONDS = 900
+_BACKUP_SECONDS = 600
+_AGAIN = "Try again when it has ended."
 
 
 def restore(settings: Settings, asked: str | None, *, dry_run: bool, yes: bool) -> int:
     """The whole of it. The exit code: 1 when it was restored and the ledger is not content. Raises PipelineError."""
     configuration.write_configuration(settings)
-    planned = restoration.plan(settings, asked)
+    planned = plan.plan(settings, asked)
     restoration.installed()
     with step("WAL", f"{len(planned.segments)} segments read, none is missing or damaged"):
-        restoration.check_wal(settings, planned)
+        plan.check_wal(settings, planned)
     restoration.check_room(settings, planned)
     _tell(settings, planned)
     if dry_run:
@@ -38,9 +39,16 @@ def restore(settings: Settings, asked: str | None, *, dry_run: bool, yes: bool) 
         return 0
     _confirm(yes)
     with ExitStack() as locks:
-        for name, what in (("restore.lock", "another restore"), ("backup.lock", "a backup")):
-            locks.enter_context(_alone(settings.run / name, what))
+        _take_locks(settings, locks)
         return _restore(settings, planned)
+
+
+def _take_locks(settings: Settings, locks: ExitStack) -> None:
+    """Nobody else restores, and no base backup is let go meanwhile. Raises Busy."""
+    locks.enter_context(lock.held(restoration.lock_file(settings), Busy("another restore is running", hint=_AGAIN)))
+    waits = partial(tell, "Wait", "for a backup to end")
+    busy = Busy("a backup is running", hint=_AGAIN)
+    locks.enter_context(lock.held(command.lock_file(settings), busy, seconds=_BACKUP_SECONDS, waits=waits))
 
 
 def _restore(settings: Settings, planned: Plan) -> int:
@@ -108,19 +116,6 @@ def _confirm(yes: bool) -> None:
         raise PipelineError("nothing was changed: the answer was not yes")
 
 
-@contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PipelineError(f"{what} is running", hint="Try again when it has ended.") from None
-        yield
-    finally:
-        os.close(handle)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="Database/Restore.sh", description=__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
@@ -135,24 +130,21 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when restored and everybody is accounted for, 1 when not, 2 for wrong usage."""
     asked = _parser().parse_args(arguments)
-    try:
+
+    def work(settings: Settings) -> int:
         if asked.only:
             raise UsageError("--only pipeline is not possible yet", hint="Without it both databases are restored.")
-        loaded = settings.load()
-        log.start("restore", level="ERROR")
         repository.refuse_root()
-        return restore(loaded, None if asked.latest else asked.to, dry_run=asked.dry_run, yes=asked.yes)
-    except PipelineError as error:
-        if isinstance(error, PassingFault):
-            error.hint = error.hint or "Administrator_scripts/Status.sh tells what runs."
-        print(error.report(), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(PipelineError("the restore cannot go on", detail=str(error)).report(), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: it was interrupted", file=sys.stderr)
-        return 130
+        return restore(settings, None if asked.latest else asked.to, dry_run=asked.dry_run, yes=asked.yes)
+
+    return entry.main(
+        "restore",
+        work,
+        level="ERROR",
+        as_owner=False,
+        hint="Administrator_scripts/Status.sh tells what runs.",
+        unwritable="the restore cannot go on",
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ and the live databases are only read. One at a time, because each takes the room
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import shutil
@@ -16,18 +15,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from pipeline.backup import configuration, repository
-from pipeline.backup.points import Point
+from pipeline.backup import chain, configuration, repository, target
+from pipeline.backup.plan import Plan, proven_end
 from pipeline.backup.repository import BaseBackup
 from pipeline.database.connection import Connection, connect, passing
 from pipeline.errors import PassingFault, PipelineError
+from pipeline.operations import lock
+from pipeline.operations.lock import Busy
 from pipeline.settings import Settings
 
 # Only the name of the socket: nobody listens on a port of this number.
@@ -43,14 +44,16 @@ class Copy(NamedTuple):
 
     ``settings`` are the live ones with the copy's address: ``connect(copy.settings, role="postgres")`` reaches it, and
     so do PostgreSQL's programs in ``programs`` with ``-h settings.postgres_host -p settings.postgres_port``; only that
-    role may connect. ``reached`` is the place in the WAL of the last record replayed, ``last_commit`` the time of the
-    last transaction in it (None: none was replayed). ``seconds``: from the restore's start until it answered.
+    role may connect. ``reached`` is the place in the WAL of the last record replayed, and ``end`` says so
+    in words; ``last_commit`` is the time of the last transaction in it (None: none was replayed). ``seconds``: from the
+    restore's start until it answered.
     """
 
     settings: Settings
     programs: Path
     base: BaseBackup
     reached: str
+    end: str
     last_commit: datetime | None
     seconds: float
 
@@ -67,44 +70,57 @@ def place(settings: Settings) -> Path:
 
 
 @contextmanager
-def restored(settings: Settings, target: Point | datetime | None = None, *, wait_seconds: float = 0) -> Iterator[Copy]:
-    """A copy of the databases at ``target``, or with all WAL of the repository; removed at the block's end.
+def restored(
+    settings: Settings,
+    planned: Plan | None = None,
+    *,
+    wait_seconds: float = 0,
+    waits: Callable[[], object] = lambda: None,
+) -> Iterator[Copy]:
+    """A copy of the databases as ``planned``, or with all WAL of the repository; removed at the block's end.
 
     Also when SIGTERM or SIGHUP comes, which become SystemExit in the block; what a killed run left is removed by the
-    next one. ``wait_seconds``: how long to wait for another copy to be given up.
+    next one. ``wait_seconds``: how long to wait for another copy to be given up, after which Busy is raised; ``waits``
+    is called when that begins.
 
-    **Without a target PostgreSQL takes a missing or broken WAL segment for the end of the WAL**: compare ``reached``.
-    With one it ends, and PipelineError is raised, unless the target is reached. Raises PipelineError when there is no
-    base backup, too little room, another copy, or anything that fails.
+    **Without a plan PostgreSQL takes a missing or broken WAL segment for the end of the WAL**: compare ``reached``.
+    With one, PipelineError is raised unless it ended where the plan's target is. Raises PipelineError when there is no
+    base backup, too little room, or anything that fails.
     """
     repository.refuse_root()
-    with _alone(settings, wait_seconds), _signals_raise():
+    busy = Busy(
+        "another scratch copy of the databases is in use",
+        detail=str(place(settings)),
+        hint="Database/Verify_Backup.sh or Database/Restore.sh is at work; try again when it ended.",
+    )
+    with lock.held(lock_file(settings), busy, seconds=wait_seconds, waits=waits), _signals_raise():
         home = place(settings)
         remove_leftovers(home)
-        base = _base_for(repository.read(settings).backups, target)
-        _check_room(settings, base)
+        base = planned.base if planned else _newest(repository.read(settings).backups)
+        check_room(settings, base)
         try:
             home.mkdir(mode=0o700, parents=True)
-            with _running(settings, home, base, target) as copy:
+            with _running(settings, home, base, planned) as copy:
                 yield copy
         finally:
             remove_leftovers(home)
 
 
-def _base_for(backups: list[BaseBackup], target: Point | datetime | None) -> BaseBackup:
-    """The newest base backup that ended before the target."""
-    moment = target.taken_at if isinstance(target, Point) else target
-    fitting = [one for one in backups if moment is None or one.ended_at <= moment]
-    if not fitting:
+def lock_file(settings: Settings) -> Path:
+    """Held for as long as there is a copy."""
+    return settings.run / "scratch.lock"
+
+
+def _newest(backups: list[BaseBackup]) -> BaseBackup:
+    if not backups:
         raise PipelineError(
-            "there is no base backup to restore from",
-            detail=f"none ended before {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment and backups else "",
-            hint="Database/Backup.sh --list shows what can be restored.",
+            "there is no base backup to restore from", hint="Database/Backup.sh --list shows what can be restored."
         )
-    return fitting[-1]
+    return backups[-1]
 
 
-def _check_room(settings: Settings, base: BaseBackup) -> None:
+def check_room(settings: Settings, base: BaseBackup) -> None:
+    """Raises PipelineError unless there is room for a copy."""
     free, needed = shutil.disk_usage(settings.data).free, base.database_bytes + _SPARE_BYTES
     if free < needed:
         raise PipelineError(
@@ -115,7 +131,7 @@ def _check_room(settings: Settings, base: BaseBackup) -> None:
 
 
 @contextmanager
-def _running(settings: Settings, home: Path, base: BaseBackup, target: Point | datetime | None) -> Iterator[Copy]:
+def _running(settings: Settings, home: Path, base: BaseBackup, planned: Plan | None) -> Iterator[Copy]:
     begin = time.monotonic()
     data, log = home / "data", home / "server.log"
     repository.run(
@@ -123,9 +139,8 @@ def _running(settings: Settings, home: Path, base: BaseBackup, target: Point | d
         "restore",
         f"--pg1-path={data}",
         f"--lock-path={home / 'lock'}",
-        f"--set={base.label}",
         "--archive-mode=off",
-        *_target_options(target),
+        *(target.pgbackrest_arguments(planned.target, base) if planned else (f"--set={base.label}", "--type=default")),
     )
     programs = _PROGRAMS / (data / "PG_VERSION").read_text(encoding="ascii").strip() / "bin"
     configuration.write_private(home / "hba.conf", b"local all postgres peer map=scratch\n")
@@ -166,17 +181,10 @@ def _running(settings: Settings, home: Path, base: BaseBackup, target: Point | d
         # The path of a socket ends at 107 bytes, and a long DATA_DIR is told by the server itself.
         reachable = msgspec.structs.replace(settings, postgres_host=str(home), postgres_port=_PORT)
         reached, last_commit = _wait_for(reachable, server, log)
-        yield Copy(reachable, programs, base, reached, last_commit, time.monotonic() - begin)
+        end = proven_end(planned, data, _timeline(reachable)) if planned else f"it ended at {reached}"
+        yield Copy(reachable, programs, base, reached, end, last_commit, time.monotonic() - begin)
     finally:
         _end(server)
-
-
-def _target_options(target: Point | datetime | None) -> list[str]:
-    if target is None:
-        return ["--type=default"]
-    if isinstance(target, Point):
-        return ["--type=name", f"--target={target.name}", "--target-action=promote"]
-    return ["--type=time", f"--target={target.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00", "--target-action=promote"]
 
 
 def _wait_for(settings: Settings, server: subprocess.Popen[bytes], log: Path) -> tuple[str, datetime | None]:
@@ -200,6 +208,16 @@ def _wait_for(settings: Settings, server: subprocess.Popen[bytes], log: Path) ->
         if not replaying:
             return str(reached), last_commit
         time.sleep(_LOOK_SECONDS)
+
+
+def _timeline(settings: Settings) -> int:
+    connection = connect(settings, role="postgres", database="postgres", name="scratch")
+    try:
+        with passing(), connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")
+            return chain.timeline(cursor.fetchone()[0])
+    finally:
+        connection.close()
 
 
 def _reason(log: Path) -> str:
@@ -247,29 +265,6 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-
-
-@contextmanager
-def _alone(settings: Settings, wait_seconds: float) -> Iterator[None]:
-    settings.run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(settings.run / "scratch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_seconds
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise PipelineError(
-                        "another scratch copy of the databases is in use",
-                        detail=str(place(settings)),
-                        hint="Database/Verify_Backup.sh or Database/Restore.sh is at work; try again when it ended.",
-                    ) from None
-                time.sleep(_LOOK_SECONDS)
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pipeline import log, settings
+from pipeline import entry
 from pipeline.backup import proof, repository
 from pipeline.backup.proof import Proof
-from pipeline.errors import PassingFault, PipelineError
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
 
 
 def _tell(found: Proof) -> None:
@@ -29,16 +30,11 @@ def _tell(found: Proof) -> None:
     print(f"{'Proof':<12} " + ("the backups can be restored" if found.ok else "FAILED"), flush=True)
 
 
-def _run(arguments: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(prog="pipeline.backup.verify", description=__doc__)
-    parser.add_argument("--when-due", action="store_true", help="do nothing while the newest proof is good enough")
-    asked = parser.parse_args(arguments)
-    loaded = settings.load()
-    log.start("verify", level="WARNING")
+def _work(settings: Settings, *, when_due: bool) -> None:
     repository.refuse_root()
-    if asked.when_due and not proof.is_due(loaded, datetime.now(UTC)):
+    if when_due and not proof.is_due(settings, datetime.now(UTC)):
         return
-    found = proof.prove(loaded)
+    found = proof.prove(settings)
     _tell(found)
     if not found.ok:
         raise PipelineError(
@@ -51,22 +47,17 @@ def _run(arguments: Sequence[str] | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when the backups are proven, or no proof is due; 1 when they are not."""
-    try:
-        _run(arguments)
-    except PassingFault as fault:
-        fault.hint = fault.hint or "Is the pipeline running? ./Project_Start.sh starts it."
-        print(fault.report(), file=sys.stderr)
-        return fault.exit_code
-    except PipelineError as error:
-        print(error.report(), file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(PipelineError("the backups cannot be verified", detail=str(error)).report(), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: it was interrupted", file=sys.stderr)
-        return 130
-    return 0
+    parser = argparse.ArgumentParser(prog="pipeline.backup.verify", description=__doc__)
+    parser.add_argument("--when-due", action="store_true", help="do nothing while the newest proof is good enough")
+    asked = parser.parse_args(arguments)
+    return entry.main(
+        "verify",
+        lambda settings: _work(settings, when_due=asked.when_due),
+        level="WARNING",
+        as_owner=False,
+        hint="Is the pipeline running? ./Project_Start.sh starts it.",
+        unwritable="the backups cannot be verified",
+    )
 
 
 if __name__ == "__main__":

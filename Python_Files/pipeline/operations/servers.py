@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from pipeline import backup, broker, nocodb
 from pipeline.database.connection import ready as postgresql_ready
@@ -19,6 +18,7 @@ from pipeline.operations import (
     applied,
     kafka_server,
     leftovers,
+    lock,
     nocodb_server,
     parts,
     places,
@@ -27,6 +27,7 @@ from pipeline.operations import (
     readiness,
     supervision,
 )
+from pipeline.operations.lock import Busy
 from pipeline.operations.parts import KAFKA, NOCODB, POSTGRESQL
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import step, tell, warn
@@ -39,16 +40,10 @@ SECONDS = {POSTGRESQL: 300, KAFKA: 180, NOCODB: 240}
 @contextmanager
 def alone(settings: Settings) -> Iterator[None]:
     """Hold the instance's lock, so that two starts or stops never work at once; waits for the other one to end."""
-    handle = os.open(settings.run / "operation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("Wait", "for another start, stop or initialization to end")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    what = "another start, stop or initialization"
+    waits = partial(tell, "Wait", f"for {what} to end")
+    with lock.held(settings.run / "operation.lock", Busy(f"{what} is running"), seconds=None, waits=waits):
         yield
-    finally:
-        os.close(handle)
 
 
 def prepare(settings: Settings) -> None:

@@ -27,14 +27,14 @@ pytestmark = [
 COPY = """
 import sys
 from pipeline import settings
-from pipeline.backup import points, scratch
+from pipeline.backup import plan, scratch
 from pipeline.errors import PipelineError
 def told(kind, error, trace):
-    print(error.report() if kind is PipelineError else repr(error), file=sys.stderr)
+    print(error.report() if issubclass(kind, PipelineError) else repr(error), file=sys.stderr)
 sys.excepthook = told
 loaded = settings.load()
-target = {point.name: point for point in points.read_journal(loaded)}.get(sys.argv[1])
-with scratch.restored(loaded, target) as copy:
+planned = None if sys.argv[1] == "newest" else plan.plan(loaded, sys.argv[1])
+with scratch.restored(loaded, planned) as copy:
     connection = copy.connect()
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*), current_setting('archive_mode') FROM pipeline.removed")
@@ -123,11 +123,15 @@ def test_a_point_whose_wal_is_missing_gives_no_copy(cluster: Cluster) -> None:  
     cluster.add("lost", 100)
     cluster.back_up()
     last = cluster.journal[-1]
-    cluster.segment_file(last.wal_segment).unlink()
-    failed = cluster.do(sys.executable, "-c", COPY, last.name, ok=False)
+    segment = cluster.segment_file(last.wal_segment)
+    # It goes when the plan was made.
+    losing = COPY.replace("with scratch", "import pathlib; pathlib.Path(sys.argv[2]).unlink()\nwith scratch")
+    failed = cluster.do(sys.executable, "-c", losing, last.name, segment, ok=False)
     assert "the restored copy does not start" in failed.stderr
     assert "recovery ended before configured recovery target was reached" in failed.stderr
     assert not (cluster.settings.data / "scratch").exists()
+    missing = cluster.do(sys.executable, "-c", COPY, last.name, ok=False)
+    assert "is missing" in missing.stderr
 
 
 def test_sound_backups_are_proven_and_people_removed_on_purpose_are_no_fault(cluster: Cluster) -> None:  # noqa: F811
