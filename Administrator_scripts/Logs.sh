@@ -9,7 +9,7 @@ usage() {
 Shows the last log lines of all parts, or of one.
 
 usage: Administrator_scripts/Logs.sh [NAME] [-f] [-n LINES]
-  NAME   a part: postgresql, kafka, nocodb, 1-Add_Timestamp, ..., scheduler, supervisord
+  NAME   a part: postgresql, kafka, nocodb, 1-Add_Timestamp, ..., api, scheduler, supervisord
   -f     stay and show what is added, until Ctrl-C
   -n     how many lines of each file (default 20)
 

@@ -105,29 +105,35 @@ check_room() {
         "Free some room; docker system df shows what takes it."
 }
 
-# check_address: NocoDB's address is one of this machine, and its port is free. Where it runs already, it has them itself.
+# check_address: the addresses of NocoDB and of the read API are of this machine, and their ports are free.
 check_address() {
+    _check_address nocodb NOCODB_HOST NOCODB_PORT 8080
+    _check_address api API_ADDRESS API_PORT 8000
+}
+
+# _check_address SERVICE HOST_SETTING PORT_SETTING PORT: of one service. Where it runs already, it has them itself.
+_check_address() {
     local port host asked holder
-    port="$(setting NOCODB_PORT 8080)"
-    host="$(setting NOCODB_HOST 127.0.0.1)"
-    [[ "$host" =~ ^[0-9A-Fa-f.:]+$ ]] || settings_fail "NOCODB_HOST is '$host'; allowed in the container way: an IP address"
-    ! is_running nocodb || return 0
+    port="$(setting "$3" "$4")"
+    host="$(setting "$2" 127.0.0.1)"
+    [[ "$host" =~ ^[0-9A-Fa-f.:]+$ ]] || settings_fail "$2 is '$host'; allowed in the container way: an IP address"
+    ! is_running "$1" || return 0
     asked="$host"
     case "$host" in
         0.0.0.0 | ::) asked=127.0.0.1 ;;
         127.* | ::1) ;;
         *)
             if command -v ip >/dev/null && [[ -z "$(ip -o address show to "$host" 2>/dev/null)" ]]; then
-                settings_fail "NOCODB_HOST is $host, which is not an address of this machine" \
+                settings_fail "$2 is $host, which is not an address of this machine" \
                     "its addresses for others are: $(_addresses)" \
-                    "Set NOCODB_HOST in .env to one of them, or to 127.0.0.1 for this machine alone."
+                    "Set $2 in .env to one of them, or to 127.0.0.1 for this machine alone."
             fi
             ;;
     esac
     if (exec 3<>"/dev/tcp/$asked/$port") 2>/dev/null; then
         holder="$(_holder "$port")"
         fail "port $port is in use" "$holder listens on $asked:$port" \
-            "Set NOCODB_PORT in .env to a free port, or end what listens there."
+            "Set $3 in .env to a free port, or end what listens there."
     fi
 }
 

@@ -8,7 +8,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=Administrator_scripts/docker/env_file.sh
 . Administrator_scripts/docker/env_file.sh
 
-SERVICES=(postgres kafka nocodb get-data backup add-timestamp add-label add-database-postgresql add-database-nocodb)
+SERVICES=(postgres kafka nocodb get-data api backup add-timestamp add-label add-database-postgresql add-database-nocodb)
 
 usage() {
     cat <<'TEXT'
@@ -119,6 +119,7 @@ where_to_look() {
 
   People      ${address%/}/dashboard
   Login       $(setting NOCODB_ADMIN_EMAIL admin@randomuser.example), password: NOCODB_ADMIN_PASSWORD in $ENV_FILE
+  API         http://localhost:$(setting API_PORT 8000)/docs
   PostgreSQL  docker compose exec postgres psql pipeline
   Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh
   At boot     what runs when the machine goes down is started again by the engine

@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pipeline_db_password: Secret
     nocodb_db_password: Secret
     reader_db_password: Secret
+    api_db_password: Secret
 
     # NocoDB
     nocodb_host: Host = "127.0.0.1"
@@ -102,6 +103,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"secret": True},
         ),
     ]
+
+    # The read API and the page
+    api_address: Host = "127.0.0.1"
+    api_port: Port = 8000
+    api_token: Secret
 
     # The stages
     add_timestamp_processes: Processes = 1
@@ -153,6 +159,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def nocodb_url(self) -> str:
         """Where the pipeline itself reaches NocoDB."""
         return f"http://{self.nocodb_host}:{self.nocodb_port}"
+
+    @property
+    def read_api_url(self) -> str:
+        """Where this machine, or the containers' network, reaches the read API and the page."""
+        everywhere = self.api_address in ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
+        host = f"[{self.api_address}]" if ":" in self.api_address else self.api_address
+        return f"http://{'127.0.0.1' if everywhere else host}:{self.api_port}"
 
     @property
     def nationality_list(self) -> tuple[str, ...]:
@@ -229,6 +242,7 @@ def _check_further(settings: Settings) -> list[str]:
         "KAFKA_CONTROLLER_PORT": settings.kafka_controller_port,
         "POSTGRES_PORT": settings.postgres_port,
         "NOCODB_PORT": settings.nocodb_port,
+        "API_PORT": settings.api_port,
     }
     for name, port in ports.items():
         others = [other for other, its in ports.items() if its == port and other < name]

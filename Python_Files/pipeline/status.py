@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +47,21 @@ def _asked(name: str, question: Callable[[], object]) -> Service:
     return Service(name, "ok", "answers")
 
 
+def ask_api(settings: Settings) -> None:
+    """Raises PassingFault unless the read API answers, and says that everything behind it does."""
+    try:
+        # Never through a proxy: it is this machine, or the next container.
+        with httpx.Client(trust_env=False, timeout=httpx.Timeout(8.0, connect=2.0)) as client:
+            told = client.get(f"{settings.read_api_url}/api/health").json()
+        failed = [f"{name}: {check['detail']}" for name, check in told["checks"].items() if not check["ok"]]
+    except httpx.HTTPError as error:
+        raise PassingFault("the read API does not answer", detail=f"{type(error).__name__}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PassingFault("something else than the read API answers there", detail=settings.read_api_url) from error
+    if failed:
+        raise PassingFault("what the read API needs does not answer", detail="; ".join(failed))
+
+
 def _nocodb_count(settings: Settings) -> int:
     from pipeline.nocodb import Users
 
@@ -67,6 +83,7 @@ def read(settings: Settings, containers: list[Service] | None = None) -> Status:
         "postgresql": lambda: connection.ready(settings),
         "kafka": lambda: broker.ready(settings),
         "nocodb": lambda: _nocodb_count(settings),
+        "api": lambda: ask_api(settings),
     }
     if containers is not None:
         # The name of a container that does not run is nobody's, which takes long to find out.
@@ -117,7 +134,8 @@ def _warnings(settings: Settings, told: Account | None) -> list[str]:
 def urls(settings: Settings) -> dict[str, str]:
     """Where to look."""
     base = settings.nocodb_public_url or f"http://localhost:{settings.nocodb_port}"
-    return {"nocodb": f"{base.rstrip('/')}/dashboard"}
+    api = settings.read_api_url if settings.pipeline_mode != "docker" else f"http://localhost:{settings.api_port}"
+    return {"nocodb": f"{base.rstrip('/')}/dashboard", "api": f"{api}/docs"}
 
 
 def settled(settings: Settings) -> bool:

@@ -148,7 +148,7 @@ def installed_project(files: tuple[str, ...] = ("docker-compose.yml",), **given:
             {
                 "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "-"),
                 "PIPELINE_ENV_FILE": f"{directory}/env",
-                "NOCODB_PORT": str(free_ports(1)[0]),
+                **dict(zip(("NOCODB_PORT", "API_PORT"), map(str, free_ports(2)), strict=True)),
                 "BACKUP_DIR": f"{directory}/backup",
                 **given,
             },

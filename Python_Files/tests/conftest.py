@@ -28,7 +28,7 @@ from pipeline.nocodb import Users
 from pipeline.settings import ROOT, Settings
 
 DATA = Path(__file__).parent / "data"
-PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "NOCODB_PORT")
+PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "NOCODB_PORT", "API_PORT")
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 90) -> Any:

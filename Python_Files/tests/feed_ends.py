@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import topics
 from pipeline.errors import PassingFault
 from pipeline.records import Incoming, Outgoing, Place
-from pipeline.settings import Settings, parse
+from pipeline.settings import Settings, parse, secret_names
 
 NOON = datetime(2026, 11, 21, 12, 0, 3, tzinfo=UTC).timestamp()
 
@@ -45,8 +45,7 @@ class Broker:
 
 
 def settings_of(folder: Path, url: str = "http://127.0.0.1:1/api/1.4/", **more: str) -> Settings:
-    secrets = "POSTGRES_PASSWORD PIPELINE_DB_PASSWORD NOCODB_DB_PASSWORD READER_DB_PASSWORD NOCODB_ADMIN_PASSWORD"
-    values = dict.fromkeys([*secrets.split(), "NOCODB_JWT_SECRET", "NOCODB_ENCRYPTION_KEY"], "x" * 32)
+    values = dict.fromkeys(secret_names(), "x" * 32)
     made = parse({**values, "DATA_DIR": str(folder), "API_URL": url, "API_CONNECT_TIMEOUT": "1", **more})
     made.run.mkdir(parents=True, exist_ok=True)
     return made

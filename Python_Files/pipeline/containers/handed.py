@@ -37,6 +37,8 @@ INSIDE = {
     "POSTGRES_PORT": "5432",
     "NOCODB_HOST": "nocodb",
     "NOCODB_PORT": "8080",
+    "API_ADDRESS": "api",
+    "API_PORT": "8000",
     "PIPELINE_MODE": "docker",
 }
 

@@ -21,7 +21,7 @@ _LABEL = "com.docker.compose."
 _STAGES = {stage.partition("-")[2].lower().replace("_", "-"): stage for stage in topics.STAGES}
 _PARTS = {"postgres": "postgresql", **_STAGES}
 # In the order of the way of a record, as natively; kafka-2 stands with kafka.
-_ORDER = ("postgres", "kafka", "nocodb", *_STAGES, "get-data", "backup")
+_ORDER = ("postgres", "kafka", "nocodb", *_STAGES, "get-data", "api", "backup")
 _UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 _LONGEST = 120
 

@@ -43,11 +43,19 @@ def passing() -> Iterator[None]:
         raise PassingFault("PostgreSQL could not do it now", detail=text) from error
 
 
-def connect(settings: Settings, *, role: str = "pipeline", database: str = "pipeline", name: str = "") -> Connection:
-    """A connection as ``role``: pipeline, pipeline_reader, nocodb or postgres. Raises PassingFault."""
+def connect(
+    settings: Settings,
+    *,
+    role: str = "pipeline",
+    database: str = "pipeline",
+    name: str = "",
+    statement_seconds: int = 120,
+) -> Connection:
+    """A connection as ``role``: pipeline, pipeline_reader, pipeline_api, nocodb or postgres. Raises PassingFault."""
     password = {
         "pipeline": settings.pipeline_db_password,
         "pipeline_reader": settings.reader_db_password,
+        "pipeline_api": settings.api_db_password,
         "nocodb": settings.nocodb_db_password,
         "postgres": settings.postgres_password,
     }[role]
@@ -64,7 +72,8 @@ def connect(settings: Settings, *, role: str = "pipeline", database: str = "pipe
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
-            options="-c timezone=UTC -c statement_timeout=120000 -c idle_in_transaction_session_timeout=60000",
+            options=f"-c timezone=UTC -c statement_timeout={statement_seconds * 1000}"
+            " -c idle_in_transaction_session_timeout=60000",
         )
         psycopg2.extras.register_uuid(conn_or_curs=connection)
     return connection

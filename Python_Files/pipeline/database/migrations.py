@@ -88,6 +88,7 @@ def _set_passwords(settings: Settings) -> None:
     passwords = {
         "pipeline": settings.pipeline_db_password,
         "pipeline_reader": settings.reader_db_password,
+        "pipeline_api": settings.api_db_password,
         "nocodb": settings.nocodb_db_password,
     }
     connection = connect(settings, role="postgres", name="migrations")
@@ -97,6 +98,6 @@ def _set_passwords(settings: Settings) -> None:
                 verifier = encrypt_password(password, role, connection, "scram-sha-256")
                 cursor.execute(SQL("ALTER ROLE {} PASSWORD %s").format(Identifier(role)), (verifier,))
             cursor.execute("GRANT CONNECT, TEMPORARY ON DATABASE pipeline TO pipeline")
-            cursor.execute("GRANT CONNECT ON DATABASE pipeline TO pipeline_reader")
+            cursor.execute("GRANT CONNECT ON DATABASE pipeline TO pipeline_reader, pipeline_api")
     finally:
         connection.close()

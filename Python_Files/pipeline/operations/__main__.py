@@ -59,7 +59,7 @@ def _settings(asked: argparse.Namespace) -> None:
         from pipeline.operations import leftovers, parts, ports
 
         if not leftovers.living(loaded):
-            ports.check(loaded, list(parts.SERVERS))
+            ports.check(loaded, list(parts.PORTS))
 
 
 def _work(asked: argparse.Namespace) -> None:

@@ -10,13 +10,15 @@ from pipeline.operations import kafka_server, postgresql_server
 from pipeline.operations.places import Installed
 from pipeline.settings import ROOT, Settings
 
-POSTGRESQL, KAFKA, NOCODB, SCHEDULER = "postgresql", "kafka", "nocodb", "scheduler"
+POSTGRESQL, KAFKA, NOCODB, API, SCHEDULER = "postgresql", "kafka", "nocodb", "api", "scheduler"
 SERVERS = (POSTGRESQL, KAFKA, NOCODB)
-NAMES = (*SERVERS, *topics.STAGES, SCHEDULER)
+NAMES = (*SERVERS, *topics.STAGES, API, SCHEDULER)
+PORTS = (*SERVERS, API)
+"""Whoever listens on a port."""
 
 # The phases in which parts end, each given so many seconds before it is killed; together less than 30.
 ENDING: tuple[tuple[tuple[str, ...], int], ...] = (
-    ((*topics.STAGES, SCHEDULER), 13),
+    ((*topics.STAGES, API, SCHEDULER), 13),
     ((NOCODB, KAFKA), 7),
     ((POSTGRESQL,), 8),
 )
@@ -67,6 +69,7 @@ def all_parts(settings: Settings, programs: Installed) -> tuple[Part, ...]:
         # Its secrets are in its environment, which this step makes in memory; then it becomes NocoDB itself.
         Part(NOCODB, (python, "-m", "pipeline.operations", "run-nocodb")),
         *stages,
+        Part(API, (python, "-m", "pipeline.api")),
         Part(SCHEDULER, (python, "-m", "pipeline.scheduler")),
     )
 

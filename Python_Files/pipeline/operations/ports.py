@@ -15,6 +15,7 @@ OF_PART = {
     "kafka": (("KAFKA_HOST", "KAFKA_PORT"), ("KAFKA_HOST", "KAFKA_CONTROLLER_PORT")),
     "postgresql": (("POSTGRES_HOST", "POSTGRES_PORT"),),
     "nocodb": (("NOCODB_HOST", "NOCODB_PORT"),),
+    "api": (("API_ADDRESS", "API_PORT"),),
 }
 
 

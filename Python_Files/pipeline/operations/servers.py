@@ -70,7 +70,7 @@ def start_supervisor(settings: Settings, only: Collection[str] = parts.NAMES) ->
     if left:
         warn(f"{len(left)} processes were left over by a supervisor that died; they are ended first")
         leftovers.end(settings, tell=lambda what: tell("Leftover", what))
-    ports.check(settings, [name for name in parts.SERVERS if name in only])
+    ports.check(settings, [name for name in parts.PORTS if name in only])
     prepare(settings)
     supervision.start_daemon(settings)
     return Supervisor(settings)

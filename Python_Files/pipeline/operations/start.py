@@ -17,6 +17,7 @@ from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import ROOT, Settings, env_file
 
 _STAGE_SECONDS = 90
+_API_SECONDS = 60
 _FETCH_SECONDS = 90
 _SETTLE_SECONDS = 120
 
@@ -73,7 +74,7 @@ def _choose_feed(settings: Settings, offline: bool) -> None:
 
 
 def _stages_up(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> None:
-    """Start the stages together and wait until each has its partitions; then the scheduler."""
+    """Start the stages together and wait until each has its partitions; then the read API and the scheduler."""
     stages = [part for part in every if part.name in topics.STAGES]
     for part in stages:
         for process in parts.wanted(settings, part):
@@ -92,6 +93,9 @@ def _stages_up(settings: Settings, supervisor: Supervisor, every: Sequence[Part]
         else:
             tell(part.name, "is scaled to 0 processes and does not run")
     for part in every:
+        if part.name == parts.API:
+            supervisor.start(part.name, part.name)
+            readiness.wait(settings, part.name, lambda: status.ask_api(settings), _API_SECONDS, told="answers")
         if part.name == parts.SCHEDULER:
             supervisor.start(part.name, part.name)
             readiness.wait(settings, part.name, lambda: is_running(supervisor, (parts.SCHEDULER,)), 30, told="runs")
@@ -169,11 +173,12 @@ def _is_empty(settings: Settings) -> bool:
 
 def where_to_look(settings: Settings) -> None:
     """What a person opens next."""
-    address = status.urls(settings)["nocodb"]
+    addresses = status.urls(settings)
     print(
         f"""
-  People      {address}
+  People      {addresses["nocodb"]}
   Login       {settings.nocodb_admin_email}, password: NOCODB_ADMIN_PASSWORD in {env_file()}
+  API         {addresses["api"]}
   PostgreSQL  {settings.postgres_host}:{settings.postgres_port}, database pipeline, role pipeline_reader
   Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh
   At boot     a systemd unit is in the README ("Start at boot"); its ExecStart is {ROOT / "Project_Start.sh"}""",

@@ -20,7 +20,7 @@ from pipeline.settings import ROOT
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1500)]
 
 STAGES = ("add-timestamp", "add-label", "add-database-postgresql", "add-database-nocodb")
-SERVICES = ("postgres", "kafka", "nocodb", "get-data", "backup", *STAGES)
+SERVICES = ("postgres", "kafka", "nocodb", "get-data", "api", "backup", *STAGES)
 ONE_SHOTS = ("settings", "setup-postgres", "setup", "setup-nocodb")
 
 
@@ -164,7 +164,7 @@ def services(project: Project) -> dict[str, str]:
 
 
 def test_status_lists_every_container_and_names_the_one_that_does_not_run(project: Project) -> None:
-    every = {"postgresql", "kafka", "nocodb", "get-data", "backup", *(f"{stage}-1" for stage in topics.STAGES)}
+    every = {"postgresql", "kafka", "nocodb", "get-data", "api", "backup", *(f"{stage}-1" for stage in topics.STAGES)}
     until(lambda: services(project) == dict.fromkeys(every, "ok"), "every container is listed as ok")
     for service, name in (("add-label", "2-Add_Label-1"), ("get-data", "get-data")):
         project.compose("kill", service)

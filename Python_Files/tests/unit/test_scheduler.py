@@ -19,7 +19,7 @@ from pipeline import scheduler
 from pipeline.crontab import parse, read
 from pipeline.errors import UsageError
 from pipeline.scheduler import CRONTAB, Scheduler, local_zone, only
-from pipeline.settings import ROOT
+from pipeline.settings import ROOT, secret_names
 
 START = datetime(2026, 11, 20, 10, 7, 30, tzinfo=UTC)  # a Friday
 
@@ -301,9 +301,7 @@ def test_what_does_not_heed_sigterm_is_killed_before_the_next_run(
 
 
 def start(tmp_path: Path, text: str, *more: str) -> subprocess.Popen[str]:
-    names = "POSTGRES_PASSWORD PIPELINE_DB_PASSWORD NOCODB_DB_PASSWORD READER_DB_PASSWORD NOCODB_ADMIN_PASSWORD"
-    names += " NOCODB_JWT_SECRET NOCODB_ENCRYPTION_KEY"
-    (tmp_path / "env").write_text("".join(f"{name}={'x' * 32}\n" for name in names.split()))
+    (tmp_path / "env").write_text("".join(f"{name}={'x' * 32}\n" for name in secret_names()))
     (tmp_path / "crontab").write_text(text)
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.scheduler", str(tmp_path / "crontab"), *more],
