@@ -10,14 +10,20 @@ Puts the databases back to what they were at a moment: says first what will be l
 asks, stops the pipeline, keeps the old data directory aside, restores, proves how far it came, and starts the pipeline, which
 reads from Kafka what was fetched since. When something fails, the old data is put back.
 
-usage: Database/Restore.sh --to TIME | --to POINT | --latest [--dry-run] [--yes]
-  --to TIME    a moment: 2026-01-31T12:00:00 (UTC) or 2026-01-31T12:00:00+01:00
-  --to POINT   a restore point of Database/Backup.sh --list
-  --latest     everything that is in the repository
-  --dry-run    say what would be done and lost, and change nothing
-  --yes        do not ask
+With --only pipeline the people's database alone is put back: it is loaded beside the live one, compared, and exchanged for
+it. NocoDB's database is not touched, so nobody's edits are lost, and only the sinks stop, for the exchange.
 
-example: Database/Restore.sh --to backup-20260131T120000Z --dry-run
+usage: Database/Restore.sh --to TIME | --to POINT | --latest [--only pipeline] [--dry-run] [--yes]
+       Database/Restore.sh --drop-old NAME
+  --to TIME        a moment: 2026-01-31T12:00:00 (UTC) or 2026-01-31T12:00:00+01:00
+  --to POINT       a restore point of Database/Backup.sh --list
+  --latest         everything that is in the repository
+  --only pipeline  the people's database alone
+  --dry-run        say what would be done and lost, and change nothing
+  --yes            do not ask
+  --drop-old NAME  drop the database that --only pipeline has replaced and kept under this name
+
+example: Database/Restore.sh --to backup-20260131T120000Z --only pipeline --dry-run
 
 exit codes: 0 restored, and everybody is accounted for; 1 not restored, or the ledger is not content; 2 wrong usage or settings
 TEXT

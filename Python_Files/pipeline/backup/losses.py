@@ -14,11 +14,17 @@ from pipeline.errors import PassingFault
 from pipeline.settings import Settings
 
 
-def told(settings: Settings, moment: datetime, before: Point | None) -> Iterator[str]:
-    """Lines for a person. ``before`` is the newest point that the restored database holds. Changes nothing."""
+def told(settings: Settings, moment: datetime, before: Point | None, *, only: bool = False) -> Iterator[str]:
+    """Lines for a person. ``before`` is the newest point that the restored database holds. Changes nothing.
+
+    ``only``: NocoDB's database is not restored.
+    """
     try:
-        yield from _in_nocodb(settings, moment)
-        yield from _in_postgresql(settings, moment)
+        if only:
+            yield "NocoDB: its database is not touched; whatever people did there stays"
+        else:
+            yield from _in_nocodb(settings, moment)
+        yield from _in_postgresql(settings, moment, only)
     except PassingFault as fault:
         yield f"PostgreSQL does not answer, so people's edits after that moment cannot be counted ({fault.detail})"
     try:
@@ -52,15 +58,22 @@ def _in_nocodb(settings: Settings, moment: datetime) -> Iterator[str]:
         connection.close()
 
 
-def _in_postgresql(settings: Settings, moment: datetime) -> Iterator[str]:
+def _in_postgresql(settings: Settings, moment: datetime, only: bool) -> Iterator[str]:
     connection = connect(settings, role="postgres", name="restore")
     try:
         with passing(), connection, connection.cursor() as cursor:
             cursor.execute(query("people_since"), {"moment": moment})
-            people, removed = cursor.fetchone()
+            people, removed, in_nocodb, decided = cursor.fetchone()
             yield f"People: {people} were stored after that moment; they are read from Kafka again"
-            if removed:
+            if removed and not only:
                 yield f"Removed: {removed} people were removed on purpose after that moment; they come BACK"
+            elif removed:
+                yield (
+                    f"Removed: {removed} people were removed on purpose after that moment; they come BACK to PostgreSQL"
+                    f", and {in_nocodb} of them to NocoDB, where they were written after that moment, too"
+                )
+            if decided:
+                yield f"Refused records: {decided} decisions about them, made after that moment, are forgotten"
     finally:
         connection.close()
 

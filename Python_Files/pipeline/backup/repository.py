@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +89,27 @@ def _said(output: str) -> str:
     """Its error in one line, without its time stamps and indentation."""
     text = " ".join(output.partition("ERROR:")[2].split())
     return re.sub(r" \d{4}-\d\d-\d\d [\d:.]+ P\d\d +\w+: .*", "", text) or " ".join(output.split())[-300:]
+
+
+def end_restores_into(directory: Path) -> None:
+    """End the pgBackRest of a killed run that may still be writing into the directory."""
+    deadline = time.monotonic() + _LOCKED_SECONDS
+    while left := list(_restores_into(directory)):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise PipelineError("a restore that was cut off does not end", detail=f"processes {left}")
+        time.sleep(0.1)
+
+
+def _restores_into(directory: Path) -> Iterator[int]:
+    wanted = f"--pg1-path={directory}".encode()
+    for process in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid, arguments = int(process.name), (process / "cmdline").read_bytes().split(b"\0")
+            if wanted in arguments and arguments[0].endswith(b"pgbackrest"):
+                yield pid
 
 
 def read(settings: Settings) -> Contents:

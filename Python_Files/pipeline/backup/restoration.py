@@ -9,13 +9,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.backup import chain, configuration, repository, target
+import msgspec
+
+from pipeline.backup import chain, configuration, repository, target, unfinished
 from pipeline.backup.plan import Plan, proven_end
+from pipeline.backup.unfinished import Note
 from pipeline.database.connection import connect, passing
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.operations import leftovers, parts, places, postgresql_server, readiness, servers, supervision
 from pipeline.operations.supervision import Supervisor
-from pipeline.operations.telling import step, tell
+from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import Settings
 
 # The WAL of a week may be read.
@@ -40,14 +43,58 @@ def restore(settings: Settings, planned: Plan) -> Path | None:
     The files are fetched beside the old ones while everything still runs. Raises PipelineError: then the old data
     directory is in its place again and nothing runs, or, if not even the files could be had, nothing was touched.
     """
-    _fetch(settings, planned)
-    with servers.alone(settings):
-        with step("Pipeline", "stopped"):
-            servers.bring_down(settings)
-        with _swapped(settings) as old:
-            _replay(settings, planned)
-        (settings.run / "applied").unlink(missing_ok=True)  # tables and base may be older than this version
+    data = postgresql_server.directory(settings)
+    old = settings.data / f"postgresql-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}" if data.exists() else None
+    note = Note(
+        kind=unfinished.WHOLE,
+        target=str(planned.target),
+        began_at=datetime.now(UTC),
+        old=str(old or ""),
+    )
+    unfinished.write(settings, note)
+    try:
+        _fetch(settings, planned)
+        with servers.alone(settings):
+            with step("Pipeline", "stopped"):
+                servers.bring_down(settings)
+            with _swapped(settings, old):
+                _replay(settings, planned)
+            (settings.run / "applied").unlink(missing_ok=True)  # tables and base may be older than this version
+            unfinished.write(settings, msgspec.structs.replace(note, proven=True))
+    except BaseException:
+        if old is None or not old.exists():
+            unfinished.remove(settings)
+        raise
     return old
+
+
+def settle(settings: Settings, note: Note | None) -> None:
+    """Put the old data back that a killed restore has moved away, unless the new data is proven, and say which it is.
+
+    Ends what runs on data that was not proven. The caller holds the operations' lock. Raises PipelineError.
+    """
+    if note is None or note.kind != unfinished.WHOLE:
+        return
+    data, old = postgresql_server.directory(settings), Path(note.old) if note.old else None
+    repository.end_restores_into(new_directory(settings))
+    shutil.rmtree(new_directory(settings), ignore_errors=True)
+    begun = f"a restore to {note.target}, begun {note.began_at:%Y-%m-%d %H:%M:%S} UTC,"
+    if note.proven:
+        warn(
+            f"{begun} was cut off when the NEW data was in place and proven" + (f"; the old is in {old}" if old else "")
+        )
+        (settings.run / "applied").unlink(missing_ok=True)
+    elif old is None:
+        warn(f"{begun} was cut off, and there was no older data: restore again, for the data in place is not proven")
+    else:
+        if old.exists():
+            servers.bring_down(settings)
+            if data.exists():
+                data.rename(new_directory(settings))
+            old.rename(data)
+            shutil.rmtree(new_directory(settings), ignore_errors=True)
+        warn(f"{begun} was cut off; the OLD data is in place")
+    unfinished.remove(settings)
 
 
 def new_directory(settings: Settings) -> Path:
@@ -56,6 +103,7 @@ def new_directory(settings: Settings) -> Path:
 
 def _fetch(settings: Settings, planned: Plan) -> None:
     new, data = new_directory(settings), postgresql_server.directory(settings)
+    repository.end_restores_into(new)
     shutil.rmtree(new, ignore_errors=True)
     command = [configuration.program(), f"--config={configuration.config_file(settings)}"]
     command += [f"--stanza={configuration.STANZA}", "archive-get"]
@@ -77,16 +125,14 @@ def _fetch(settings: Settings, planned: Plan) -> None:
 
 
 @contextmanager
-def _swapped(settings: Settings) -> Iterator[Path | None]:
+def _swapped(settings: Settings, old: Path | None) -> Iterator[None]:
     """The new directory in the place of the old one; when the block fails, the other way round again."""
     data, new = postgresql_server.directory(settings), new_directory(settings)
-    old: Path | None = None
-    if data.exists():
-        old = settings.data / f"postgresql-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    if old:
         data.rename(old)
     new.rename(data)
     try:
-        yield old
+        yield
     except BaseException:
         with suppress(PipelineError):
             servers.bring_down(settings)
@@ -137,11 +183,6 @@ def _asked(settings: Settings, question: str) -> object:
             return found
     finally:
         connection.close()
-
-
-def lock_file(settings: Settings) -> Path:
-    """Held for as long as a restore is at work."""
-    return settings.run / "restore.lock"
 
 
 def runs(settings: Settings) -> bool:

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 
 from pipeline import entry, feed_source, reconciliation, status
-from pipeline.backup import command, configuration, losses, plan, repository, restoration
+from pipeline.backup import command, configuration, exchange, losses, plan, repository, restoration, scratch, unfinished
 from pipeline.backup.plan import Plan
+from pipeline.database import replacement
 from pipeline.errors import PassingFault, PipelineError, UsageError
-from pipeline.operations import lock, start
+from pipeline.operations import lock, servers, sinks, start
 from pipeline.operations.lock import Busy
 from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import ROOT, Settings
@@ -25,30 +26,66 @@ _BACKUP_SECONDS = 600
 _AGAIN = "Try again when it has ended."
 
 
-def restore(settings: Settings, asked: str | None, *, dry_run: bool, yes: bool) -> int:
-    """The whole of it. The exit code: 1 when it was restored and the ledger is not content. Raises PipelineError."""
+def restore(settings: Settings, asked: str | None, *, only: bool, dry_run: bool, yes: bool) -> int:
+    """The whole of it. The exit code: 1 when it was restored and the ledger is not content. Raises PipelineError.
+
+    ``only``: the pipeline's database alone, with all else running.
+    """
     configuration.write_configuration(settings)
-    planned = plan.plan(settings, asked)
-    restoration.installed()
-    with step("WAL", f"{len(planned.segments)} segments read, none is missing or damaged"):
-        plan.check_wal(settings, planned)
-    restoration.check_room(settings, planned)
-    _tell(settings, planned)
-    if dry_run:
-        tell("Restore", "--dry-run: nothing was changed")
-        return 0
-    _confirm(yes)
     with ExitStack() as locks:
-        _take_locks(settings, locks)
-        return _restore(settings, planned)
+        if not dry_run:
+            locks.enter_context(alone(settings))
+            _settle(settings)
+        if only:
+            exchange.live_answers(settings)
+        planned = plan.plan(settings, asked)
+        restoration.installed()
+        with step("WAL", f"{len(planned.segments)} segments read, none is missing or damaged"):
+            plan.check_wal(settings, planned)
+        (exchange if only else restoration).check_room(settings, planned)
+        _tell(settings, planned, only)
+        if dry_run:
+            tell("Restore", "--dry-run: nothing was changed")
+            return 0
+        _confirm(yes)
+        locks.enter_context(without_backups(settings))
+        locks.enter_context(scratch.signals_raise())
+        return _restore_pipeline(settings, planned) if only else _restore(settings, planned)
 
 
-def _take_locks(settings: Settings, locks: ExitStack) -> None:
-    """Nobody else restores, and no base backup is let go meanwhile. Raises Busy."""
-    locks.enter_context(lock.held(restoration.lock_file(settings), Busy("another restore is running", hint=_AGAIN)))
+def alone(settings: Settings) -> AbstractContextManager[None]:
+    """Nobody else restores. Raises Busy."""
+    return lock.held(unfinished.lock_file(settings), Busy("another restore is running", hint=_AGAIN))
+
+
+def without_backups(settings: Settings) -> AbstractContextManager[None]:
+    """No base backup is taken, nor let go, meanwhile. Raises Busy when one does not end."""
     waits = partial(tell, "Wait", "for a backup to end")
     busy = Busy("a backup is running", hint=_AGAIN)
-    locks.enter_context(lock.held(command.lock_file(settings), busy, seconds=_BACKUP_SECONDS, waits=waits))
+    return lock.held(command.lock_file(settings), busy, seconds=_BACKUP_SECONDS, waits=waits)
+
+
+def _settle(settings: Settings) -> None:
+    """What a killed restore has left, as the next start would do it."""
+    left = unfinished.read(settings)
+    if left is None:
+        return
+    with servers.alone(settings):
+        restoration.settle(settings, left)
+    try:
+        unfinished.settle(settings, left)
+    except PassingFault as fault:
+        warn(f"what a killed restore has left cannot be cleared away yet: {fault.message} ({fault.detail})")
+
+
+def _restore_pipeline(settings: Settings, planned: Plan) -> int:
+    begin = time.monotonic()
+    old = exchange.restore(settings, planned, sinks.native(settings))
+    tell("Restore", "pipeline's database restored, sinks running (RTO)", time.monotonic() - begin)
+    tell("Old data", f"is in the database {old}")
+    tell("", f"when you do not need it any more: Database/Restore.sh --drop-old {old}")
+    _note(settings)
+    return complete(settings, begin)
 
 
 def _restore(settings: Settings, planned: Plan) -> int:
@@ -70,7 +107,17 @@ def _restore(settings: Settings, planned: Plan) -> int:
     except BaseException:
         warn("the databases are restored, and the rest does not start: ./Project_Start.sh tries again")
         raise
+    finally:
+        unfinished.remove(settings)
     tell("Restore", "databases restored, pipeline running (RTO)", time.monotonic() - begin)
+    return complete(settings, begin)
+
+
+def complete(settings: Settings, begin: float) -> int:
+    """Wait for the people who are read again, repair NocoDB, and ask the ledger, whose exit code it returns.
+
+    ``begin`` is when the restore began, by the monotonic clock. Raises PipelineError.
+    """
     with step("People", "all that were on their way are in both stores") as told:
         if not _is_settled(settings, _SETTLE_SECONDS):
             told("some are still on their way; Administrator_scripts/Status.sh shows how many")
@@ -98,12 +145,15 @@ def _note(settings: Settings) -> None:
         warn(f"no backup of the restored databases yet: {error.message}; Database/Backup.sh tries again")
 
 
-def _tell(settings: Settings, planned: Plan) -> None:
+def _tell(settings: Settings, planned: Plan, only: bool) -> None:
     tell("Restore to", str(planned.target))
     tell("From", f"base backup {planned.base.label} and WAL {planned.segments[0]} to {planned.segments[-1]}")
-    tell("Databases", "pipeline and nocodb are put back; all parts are stopped meanwhile")
+    if only:
+        tell("Databases", "pipeline alone is put back; all else runs on, the sinks stop for its exchange")
+    else:
+        tell("Databases", "pipeline and nocodb are put back; all parts are stopped meanwhile")
     moment = planned.target.moment or (planned.target.before.taken_at if planned.target.before else datetime.now(UTC))
-    for line in losses.told(settings, moment, planned.target.before):
+    for line in losses.told(settings, moment, planned.target.before, only=only):
         print(f"  {line}", flush=True)
 
 
@@ -116,12 +166,20 @@ def _confirm(yes: bool) -> None:
         raise PipelineError("nothing was changed: the answer was not yes")
 
 
+def _drop(settings: Settings, name: str) -> int:
+    with alone(settings):
+        replacement.drop_kept(settings, name)
+    tell("Old data", f"the database {name} is dropped")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="Database/Restore.sh", description=__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--to", metavar="TIME|POINT", help="a moment (ISO 8601, UTC), or the name of a restore point")
     which.add_argument("--latest", action="store_true", help="everything that is in the repository")
-    parser.add_argument("--only", choices=["pipeline"], help="not possible yet")
+    which.add_argument("--drop-old", metavar="NAME", help="drop a database that --only pipeline has replaced and kept")
+    parser.add_argument("--only", choices=["pipeline"], help="the people's database alone; NocoDB's is not touched")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     return parser
@@ -132,10 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
 
     def work(settings: Settings) -> int:
-        if asked.only:
-            raise UsageError("--only pipeline is not possible yet", hint="Without it both databases are restored.")
         repository.refuse_root()
-        return restore(settings, None if asked.latest else asked.to, dry_run=asked.dry_run, yes=asked.yes)
+        if asked.drop_old:
+            return _drop(settings, asked.drop_old)
+        to = None if asked.latest else asked.to
+        return restore(settings, to, only=bool(asked.only), dry_run=asked.dry_run, yes=asked.yes)
 
     return entry.main(
         "restore",

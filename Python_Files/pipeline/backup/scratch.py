@@ -93,7 +93,7 @@ def restored(
         detail=str(place(settings)),
         hint="Database/Verify_Backup.sh or Database/Restore.sh is at work; try again when it ended.",
     )
-    with lock.held(lock_file(settings), busy, seconds=wait_seconds, waits=waits), _signals_raise():
+    with lock.held(lock_file(settings), busy, seconds=wait_seconds, waits=waits), signals_raise():
         home = place(settings)
         remove_leftovers(home)
         base = planned.base if planned else _newest(repository.read(settings).backups)
@@ -119,13 +119,18 @@ def _newest(backups: list[BaseBackup]) -> BaseBackup:
     return backups[-1]
 
 
+def needed(base: BaseBackup) -> int:
+    """Bytes that a copy takes, at most as long as little WAL is replayed."""
+    return base.database_bytes + _SPARE_BYTES
+
+
 def check_room(settings: Settings, base: BaseBackup) -> None:
     """Raises PipelineError unless there is room for a copy."""
-    free, needed = shutil.disk_usage(settings.data).free, base.database_bytes + _SPARE_BYTES
-    if free < needed:
+    free, wanted = shutil.disk_usage(settings.data).free, needed(base)
+    if free < wanted:
         raise PipelineError(
             "there is too little room for a scratch copy of the databases",
-            detail=f"{settings.data} has {free // 2**20} MiB left, {needed // 2**20} MiB are needed",
+            detail=f"{settings.data} has {free // 2**20} MiB left, {wanted // 2**20} MiB are needed",
             hint="Make room there; nothing was changed.",
         )
 
@@ -239,7 +244,8 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 def remove_leftovers(home: Path) -> None:
-    """End the server of a copy that was left, and remove its files. Raises OSError."""
+    """End what works on a copy that was left, and remove its files. Raises OSError and PipelineError."""
+    repository.end_restores_into(home / "data")
     pid_file = home / "data" / "postmaster.pid"
     try:
         pid = int(pid_file.read_text(encoding="utf-8").split("\n", 1)[0])
@@ -268,7 +274,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the block, so that what is in it is removed."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -35,27 +35,33 @@ class _Digest:
 
 
 def lines(settings: Settings) -> Iterator[str]:
-    """Of both databases: each table with its rows and their checksum, in the order of the primary key; each sequence
-    with its place; each relation and schema with its owner and rights. One connection each, in a snapshot of its own;
-    rows are streamed, so memory stays small. Raises PassingFault.
-    """
+    """Of both databases, each line beginning with its database: see lines_of. Raises PassingFault."""
     for database in DATABASES:
-        connection = connect(settings, role="postgres", database=database, name="contents")
-        try:
-            with passing(), connection, connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                cursor.execute(_SAME_TEXT)
-                for what in ("tables", "sequences", "rights"):
-                    cursor.execute(query(f"contents_{what}"))
-                    for row in cursor.fetchall():
-                        if what == "tables":
-                            schema, table, keys = row
-                            count, checksum = _rows(cursor, schema, table, keys)
-                            yield f"{database} table {schema}.{table} {count} {checksum}"
-                        else:
-                            yield f"{database} {what} {' '.join(map(str, row))}"
-        finally:
-            connection.close()
+        for line in lines_of(settings, database):
+            yield f"{database} {line}"
+
+
+def lines_of(settings: Settings, database: str) -> Iterator[str]:
+    """Each table with its rows and their checksum, in the order of the primary key; each sequence with its place; each
+    relation and schema with its owner and rights. In one snapshot; rows are streamed, so memory stays small. Raises
+    PassingFault.
+    """
+    connection = connect(settings, role="postgres", database=database, name="contents")
+    try:
+        with passing(), connection, connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(_SAME_TEXT)
+            for what in ("tables", "sequences", "rights"):
+                cursor.execute(query(f"contents_{what}"))
+                for row in cursor.fetchall():
+                    if what == "tables":
+                        schema, table, keys = row
+                        count, checksum = _rows(cursor, schema, table, keys)
+                        yield f"table {schema}.{table} {count} {checksum}"
+                    else:
+                        yield f"{what} {' '.join(map(str, row))}"
+    finally:
+        connection.close()
 
 
 def _rows(cursor: Cursor, schema: str, table: str, keys: list[list[str]]) -> tuple[int, str]:

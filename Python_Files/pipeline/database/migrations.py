@@ -28,7 +28,7 @@ def migrate(settings: Settings, scripts: Path = SCRIPTS) -> list[str]:
     A script that fails is rolled back, and nothing after it is applied.
     """
     _create_database(settings, "pipeline", "postgres")
-    applied = _apply(settings, scripts)
+    applied = apply(settings, scripts=scripts)
     _set_passwords(settings)
     _create_database(settings, "nocodb", "nocodb")
     return applied
@@ -67,10 +67,11 @@ def _create_database(settings: Settings, name: str, owner: str) -> None:
         connection.close()
 
 
-def _apply(settings: Settings, scripts: Path) -> list[str]:
+def apply(settings: Settings, database: str = "pipeline", scripts: Path = SCRIPTS) -> list[str]:
+    """The scripts alone, in a database that is there; as migrate does it."""
     address = (
         f"postgresql://postgres:{settings.postgres_password}"
-        f"@{settings.postgres_host}:{settings.postgres_port}/pipeline?application_name=migrations"
+        f"@{settings.postgres_host}:{settings.postgres_port}/{database}?application_name=migrations"
     )
     with passing():
         backend = get_backend(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.backup import restoration, unfinished
 from pipeline.operations import applied, kafka_server, places, postgresql_server, servers, supervision
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import tell
@@ -15,6 +16,8 @@ def initialize(settings: Settings) -> None:
     """
     places.make(settings)
     with servers.alone(settings):
+        # Before a missing data directory is taken for one that was never made.
+        restoration.settle(settings, unfinished.cut_off(settings))
         made = postgresql_server.is_made(settings) and kafka_server.is_formatted(settings)
         if made and applied.is_current(settings):
             tell("Data", "everything is up to date")

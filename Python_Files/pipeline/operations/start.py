@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from pipeline import broker, feed_source, room, status, topics
+from pipeline.backup import restoration, unfinished
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.operations import applied, parts, places, readiness, servers, supervision
@@ -30,9 +31,12 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
     places.make(settings)
     begin = time.monotonic()
     with servers.alone(settings):
+        left = unfinished.cut_off(settings)
+        restoration.settle(settings, left)
         every = [part for part in parts.all_parts(settings, places.installed()) if part.name in only]
         ran = supervision.daemon(settings) is not None
         if ran and not _missing(settings, Supervisor(settings), every):
+            unfinished.settle(settings, left)
             tell("Pipeline", "runs already; nothing was changed")
             if offline != feed_source.offline_file(settings).exists():
                 warn("randomuser.me or the stand-in: that is chosen at a start; call ./Project_Stop.sh first")
@@ -42,6 +46,8 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
         try:
             supervisor = Supervisor(settings) if ran else servers.start_supervisor(settings, only)
             servers.bring_up(settings, supervisor, only, anew=not applied.is_current(settings))
+            if parts.POSTGRESQL in only:
+                unfinished.settle(settings, left)
             _stages_up(settings, supervisor, every)
         except BaseException:
             if not ran and supervision.daemon(settings) is not None:

@@ -71,6 +71,12 @@ GROUP BY kind
 ORDER BY kind
 
 -- name: people_since
--- People stored, and people removed on purpose, since a moment.
+-- Since a moment: people stored; people removed on purpose, and of them those whose NocoDB row is of that time, too;
+-- decisions about refused records.
 SELECT (SELECT count(*) FROM pipeline.users WHERE created_at >= %(moment)s),
-    (SELECT count(*) FROM pipeline.removed WHERE removed_at >= %(moment)s)
+    count(DISTINCT r.uuid),
+    count(DISTINCT r.uuid) FILTER (WHERE r.store = 'nocodb' AND (w.uuid IS NULL OR w.written_at >= %(moment)s)),
+    (SELECT count(*) FROM pipeline.rejected WHERE state <> 'open' AND state_at >= %(moment)s)
+FROM pipeline.removed r
+LEFT JOIN pipeline.nocodb_users w ON w.uuid = r.uuid
+WHERE r.removed_at >= %(moment)s
