@@ -15,7 +15,7 @@ from pipeline.log import event
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class Refusal(PipelineError):

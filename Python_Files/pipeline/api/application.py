@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from pipeline.api import answers, documentation, headers, health
+from pipeline.api import accounts, answers, documentation, headers, health, kpis, lists, users
 from pipeline.database.pool import Pool
 from pipeline.settings import Settings
 
@@ -45,7 +45,9 @@ def create(settings: Settings) -> FastAPI:
     )
     app.state.health = health.Health(settings, app.state.pool)
     answers.install(app)
-    app.include_router(health.router)
+    lists.install(app, app.state.pool)
+    for part in (health, users, accounts, kpis):
+        app.include_router(part.router)
     app.include_router(documentation.router)
     _mount_page(app)
     app.add_middleware(headers.Security)

@@ -11,7 +11,9 @@ import httpx
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from pipeline import broker
+from pipeline.api import models, parameters
 from pipeline.api.answers import RETRY_SECONDS, answer
+from pipeline.api.routing import RETRY, refusals
 from pipeline.database.pool import Pool
 from pipeline.errors import PassingFault
 from pipeline.settings import Settings
@@ -88,9 +90,18 @@ class Health:
         }
 
 
-@router.get("/api/health", summary="Whether everything behind this answers")
+@router.get(
+    "/api/health",
+    summary="Whether everything behind this answers",
+    response_model=models.Health,
+    responses={
+        **refusals(400),
+        503: {"model": models.Health, "description": "At least one does not.", "headers": RETRY},
+    },
+)
 def read_health(request: Request) -> Response:
     """200 when PostgreSQL, Kafka and NocoDB answer, else 503; each is really asked."""
+    parameters.query(request, ())
     found = Health.of(request.app).read()
     checks = {name: {"ok": not why, "detail": why or "answers"} for name, why in found.items()}
     good = not any(found.values())
