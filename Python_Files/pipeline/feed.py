@@ -103,10 +103,12 @@ class Feed:
                 log.event(logger, logging.WARNING, "catch-up failed", reason=fault.reason, message=fault.message)
             return people
 
-    def run_by_hand(self, results: int, seed: str | None, page: int | None) -> int:
-        """Fetch ``results`` people now. Raises UsageError before anything is asked, FetchFailed as above."""
-        token = secrets.token_hex(4)
-        stem = f"hand-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self._now()))}-{token}"
+    def run_by_hand(self, results: int, seed: str | None, page: int | None, run: str | None = None) -> int:
+        """Fetch ``results`` people now; ``run`` names the run in its fetch-ids.
+
+        Raises UsageError before anything is asked, FetchFailed as above.
+        """
+        stem = run or run_name("hand", self._now())
         orders = orders_by_hand(results, seed if seed is not None else f"{stem}-x", page, stem)
         past = self._past()
         if not self._sources.stand_in_only and not self._sources.until_reachable:
@@ -171,6 +173,11 @@ class Feed:
         fetch = self._record(order.fetch_id(source), source, order.kind, nothing, order.results)
         say_order(fetch, order, source)
         record_failure(self._publisher, fetch, nothing, fault)
+
+
+def run_name(who: str, now: float) -> str:
+    """A name that no other run has."""
+    return f"{who}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{secrets.token_hex(4)}"
 
 
 def check_window(past: Past, results: int, now: Clock, hint: str) -> None:

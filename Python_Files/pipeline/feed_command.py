@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -37,7 +38,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--file", type=Path, metavar="FILE", help="feed a saved response of the API instead of asking it")
     made.add_argument("--again", metavar="FETCH_ID", help="ask again for exactly whom the ledger misses of this fetch")
     made.add_argument("--offline", action="store_true", help="let the stand-in of the API serve this run")
+    # For the read API, which tells whoever orders a fetch what to look for before it begins.
+    made.add_argument("--run", type=_run_name, help=argparse.SUPPRESS)
     return made
+
+
+def _run_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", text):
+        raise ValueError
+    return text
 
 
 def _check(asked: argparse.Namespace) -> None:
@@ -91,7 +100,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> None:
         elif (asked.results, asked.seed, asked.page) == (None, None, None):
             run.run_scheduled()
         else:
-            run.run_by_hand(asked.results or settings.results_per_fetch, asked.seed, asked.page)
+            run.run_by_hand(asked.results or settings.results_per_fetch, asked.seed, asked.page, asked.run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,19 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from pipeline.api import accounts, answers, documentation, headers, health, kpis, lists, users
+from pipeline.api import (
+    accounts,
+    answers,
+    documentation,
+    headers,
+    health,
+    ingest,
+    ingests,
+    kpis,
+    lists,
+    rejected,
+    users,
+)
 from pipeline.database.pool import Pool
 from pipeline.settings import Settings
 
@@ -27,6 +39,7 @@ def create(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.ingests.close()
         app.state.pool.close()
 
     app = FastAPI(
@@ -44,9 +57,10 @@ def create(settings: Settings) -> FastAPI:
         settings, role="pipeline_api", name="api", most=CONNECTIONS, statement_seconds=STATEMENT_SECONDS
     )
     app.state.health = health.Health(settings, app.state.pool)
+    app.state.ingests = ingests.Ingests(settings)
     answers.install(app)
     lists.install(app, app.state.pool)
-    for part in (health, users, accounts, kpis):
+    for part in (health, users, accounts, kpis, ingest, rejected):
         app.include_router(part.router)
     app.include_router(documentation.router)
     _mount_page(app)

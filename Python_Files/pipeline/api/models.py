@@ -201,9 +201,9 @@ class Ingest(_Exact):
 
 
 class Replay(_Exact):
-    """A record that was sent again; its row in /api/rejected tells what becomes of it."""
+    """A record that was sent again; its row tells what becomes of it."""
 
     id: int
     state: Literal["sent"]
-    topic: str
-    follow: str
+    topic: str = Field(description="The topic that the stage which had refused it reads.")
+    follow: str = Field(description="The address of its row.")

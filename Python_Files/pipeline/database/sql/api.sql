@@ -7,8 +7,9 @@ FROM pipeline.ledger
 WHERE fetch_id = ANY (%(fetch_ids)s)
 
 -- name: fetches_of_run
--- What the requests of one run by hand got; the run's name stands between the source and the page.
-SELECT fetch_id, source, requested, received, rejected, failure
+-- What an ordered fetch got, whoever gave it.
+SELECT fetch_id, requested, received
 FROM pipeline.fetches
 WHERE fetch_id = ANY (%(fetch_ids)s)
 ORDER BY source_topic, source_partition, source_offset
+LIMIT 1
