@@ -172,6 +172,8 @@ if [[ -z "${PIPELINE_INSIDE:-}" ]]; then
     . "$ROOT/Administrator_scripts/native/postgresql.sh"
     # shellcheck source=Administrator_scripts/native/nocodb.sh
     . "$ROOT/Administrator_scripts/native/nocodb.sh"
+    # shellcheck source=Administrator_scripts/native/page.sh
+    . "$ROOT/Administrator_scripts/native/page.sh"
     # shellcheck source=Administrator_scripts/native/install.sh
     . "$ROOT/Administrator_scripts/native/install.sh"
 fi

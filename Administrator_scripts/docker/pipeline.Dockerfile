@@ -1,5 +1,13 @@
 # The image of everything that this project wrote: feed, stages, preparation. Build it from the project's folder.
-# The first stage installs and compiles; the second has nothing that could, and runs as a user without a name elsewhere.
+# The first stages install and compile; the last has nothing that could, and runs as a user without a name elsewhere.
+FROM python:3.12.12-slim-bookworm AS page
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends npm
+COPY Python_Files/pipeline/page/npm /page/
+RUN cd /page \
+ && npm ci --ignore-scripts --no-audit --no-fund --omit=dev --loglevel=error \
+ && chmod -R u=rwX,go=rX /page
+
 FROM python:3.12.12-slim-bookworm AS build
 COPY requirements.lock /build/
 RUN python -m venv --without-pip /opt/pipeline-python \
@@ -21,11 +29,13 @@ RUN groupadd --system --gid 10001 pipeline \
  && install -d -o pipeline -g pipeline -m 0700 /var/lib/pipeline /var/lib/pipeline/run
 COPY --from=build /opt/pipeline-python /opt/pipeline-python
 COPY --from=build /opt/pipeline /opt/pipeline
+COPY --from=page /page/node_modules /opt/pipeline-page
 ENV PATH=/opt/pipeline-python/bin:$PATH \
     PYTHONPATH=/opt/pipeline/Python_Files \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PIPELINE_ENV_FILE=/run/pipeline/env
+    PIPELINE_ENV_FILE=/run/pipeline/env \
+    PIPELINE_PAGE_PACKAGES=/opt/pipeline-page
 WORKDIR /opt/pipeline
 USER pipeline
 CMD ["python", "-m", "pipeline.containers", "--help"]

@@ -27,5 +27,6 @@ install_everything() {
     begin="$(now)"
     install_nocodb "$cache"
     tell NocoDB "packages in $cache" "$(since "$begin")"
+    install_page "$cache"
     printf '%s' "$cache" >"$ROOT/.venv/cache-directory"
 }

@@ -25,7 +25,7 @@ missing_packages() {
     if [[ ! -d "$(kafka_directory "$1")" ]] && ! command -v mvn >/dev/null; then
         printf 'maven\n'
     fi
-    if [[ ! -d "$(nocodb_directory "$1")" ]] && ! command -v npm >/dev/null; then
+    if [[ ! -d "$(nocodb_directory "$1")" || ! -d "$(page_directory "$1")" ]] && ! command -v npm >/dev/null; then
         printf 'npm\n'
     fi
 }

@@ -19,6 +19,7 @@ from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition,
 from pipeline.broker.foreign import read_any_header
 from pipeline.broker.looking import beginnings, ends, lag, tail, waiting
 from pipeline.broker.reader import Reader
+from pipeline.broker.watching import Watch
 from pipeline.broker.writer import Writer, publisher, slot
 
 read_any_header()
@@ -30,6 +31,7 @@ __all__ = [
     "Position",
     "Reader",
     "TopicIdentity",
+    "Watch",
     "Writer",
     "beginnings",
     "create_topics",

@@ -1,0 +1,86 @@
+// The two charts, with uPlot. Its figures are in a table too, for who cannot see them.
+
+import { byId, make } from "./element.js";
+import { count, duration } from "./words.js";
+
+let uPlot = null;
+try {
+  ({ default: uPlot } = await import("/page/uplot.js"));
+} catch {
+  // Told in the chart's place.
+}
+
+let charts = null;
+let span = "hour";
+let drawn = [];
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+function series(label, name, unit, filled) {
+  return {
+    label, stroke: colour(name), width: 2, fill: filled ? `${colour(name)}22` : undefined, points: { show: false },
+    value: (_, value) => (value === null || value === undefined ? "–" : unit(value)), spanGaps: true,
+  };
+}
+
+function options(place, lines, unit) {
+  const grid = { stroke: colour("faint"), width: 1 };
+  const font = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+  const axis = { stroke: colour("soft"), font, grid, ticks: { show: false } };
+  return {
+    width: place.clientWidth, height: 220, series: [{ value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : "–") }, ...lines],
+    axes: [{ ...axis, grid: { show: false }, values: (_, all) => all.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, size: 56, values: (_, all) => all.map(unit) }],
+    scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+    cursor: { drag: { x: false, y: false } },
+  };
+}
+
+function plot(id, lines, data, unit, summary) {
+  const place = byId(id);
+  if (!uPlot) {
+    place.replaceChildren(make("p", { class: "empty" }, "The charts are not installed: ./Project_Initialize.sh does it."));
+    return;
+  }
+  place.replaceChildren(make("p", { class: "hidden" }, summary));
+  drawn.push(new uPlot(options(place, lines, unit), data, place));
+}
+
+function whole(list) {
+  return list.reduce((sum, one) => sum + one, 0);
+}
+
+function show() {
+  if (!charts) return;
+  for (const one of drawn) one.destroy();
+  drawn = [];
+  const told = charts[span];
+  const minutes = told.seconds / 60;
+  const perMinute = (list) => list.map((one) => one / minutes);
+  const number = (value) => count(Math.round(value * 10) / 10);
+  plot("throughput", [series("PostgreSQL", "blue", number, true), series("NocoDB", "green", number, false)],
+    [told.at, perMinute(told.postgresql), perMinute(told.nocodb)], number,
+    `In the last ${span}: ${count(whole(told.postgresql))} people into PostgreSQL, ${count(whole(told.nocodb))} into NocoDB.`);
+  const last = told.median.findLast((one) => one !== null);
+  plot("latency", [series("median", "blue", duration, false), series("95th percentile", "orange", duration, true)],
+    [told.at, told.median, told.slow], duration, last === undefined ? `Nobody was stored in the last ${span}.` : `Median, last: ${duration(last)}.`);
+}
+
+export function showCharts(told) {
+  charts = told;
+  show();
+}
+
+export function prepareCharts() {
+  for (const button of document.querySelectorAll("[data-span]")) {
+    button.addEventListener("click", () => {
+      span = button.dataset.span;
+      for (const one of document.querySelectorAll("[data-span]")) one.setAttribute("aria-pressed", String(one === button));
+      show();
+    });
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  return show;
+}
