@@ -142,16 +142,16 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
                 detail=f"BACKUP_DIR is {place}; among others there is {min(found)!r}",
                 hint="Set BACKUP_DIR to an empty or a new directory.",
             )
-        if owner is not None and place.stat().st_uid != owner[0]:
+        if owner is not None:
             # What another user has put something into is that user's.
-            if found and place.stat().st_uid != os.geteuid():
+            if found and place.stat().st_uid not in (owner[0], os.geteuid()):
                 raise PipelineError(
                     "the directory of the backups belongs to another user",
                     detail=f"BACKUP_DIR is {place}, of uid {place.stat().st_uid}; wanted is uid {owner[0]}",
                     hint=f"If the backups in it are this installation's: chown -R {owner[0]}:{owner[1]} on it. "
                     "Else set BACKUP_DIR to an empty or a new directory.",
                 )
-            os.chown(place, *owner)
+            _give(place, owner)
         if place.stat().st_mode & 0o777 != 0o700:
             place.chmod(0o700)
     except OSError as error:
@@ -161,6 +161,17 @@ def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None
             hint="Let it belong to the user that runs the pipeline, or run ./Project_Initialize.sh as root, which "
             "makes it for that user; or set BACKUP_DIR to another one.",
         ) from None
+
+
+def _give(place: Path, owner: tuple[int, int]) -> None:
+    """To its user, with what root has copied into it: backups brought from another machine. Raises OSError."""
+    ours = [place / name for name in _OURS if (place / name).exists()]
+    for tree in ours:
+        if tree.lstat().st_uid != owner[0]:
+            for path in (*tree.rglob("*"), tree):  # itself last: what is cut short is done again
+                os.chown(path, *owner, follow_symlinks=False)
+    if place.stat().st_uid != owner[0]:
+        os.chown(place, *owner)
 
 
 def set_aside(place: Path) -> Path | None:

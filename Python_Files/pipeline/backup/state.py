@@ -7,7 +7,7 @@ import shutil
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pipeline.backup import configuration, proof
+from pipeline.backup import configuration, gone, proof
 from pipeline.database.connection import session
 from pipeline.database.queries import query
 from pipeline.settings import Settings
@@ -73,6 +73,8 @@ def _time(moment: datetime | None) -> str | None:
 
 def of_repository(settings: Settings) -> list[str]:
     """What can be seen of the repository from here; of the container way's only PostgreSQL can tell."""
+    if gone.database_is_gone(settings):
+        return [gone.told(settings)]
     if settings.pipeline_mode == "docker" or not configuration.prepared_file(settings).exists():
         return []
     place = configuration.repository(settings)

@@ -42,5 +42,10 @@ def is_current(settings: Settings) -> bool:
     return path.exists() and path.read_text(encoding="ascii").strip() == fingerprint(settings)
 
 
+def forget(settings: Settings) -> None:
+    """Some of the data is new, or an older one's: the next start applies everything."""
+    _stamp(settings).unlink(missing_ok=True)
+
+
 def record(settings: Settings) -> None:
     files.write(_stamp(settings), fingerprint(settings) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.backup import restoration, unfinished
+from pipeline.backup import gone, restoration, unfinished
 from pipeline.operations import applied, kafka_server, places, postgresql_server, servers, supervision
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import tell
@@ -21,6 +21,9 @@ def initialize(settings: Settings) -> None:
         made = postgresql_server.is_made(settings) and kafka_server.is_formatted(settings)
         if made and applied.is_current(settings):
             tell("Data", "everything is up to date")
+            return
+        if gone.database_is_gone(settings):
+            tell("Data", gone.told(settings))
             return
         if supervision.daemon(settings) is not None:
             servers.bring_up(settings, Supervisor(settings))

@@ -50,7 +50,17 @@ def is_made(settings: Settings) -> bool:
 
 
 def make(settings: Settings, programs: Installed) -> None:
-    """Run initdb. A directory half made is never taken for a cluster. Raises PipelineError when initdb fails."""
+    """Run initdb. A directory half made is never taken for a cluster.
+
+    Raises PipelineError when initdb fails, or when what a lost cluster has left is in its place.
+    """
+    place = directory(settings)
+    if place.is_dir() and any(place.iterdir()):
+        raise PipelineError(
+            "PostgreSQL's data directory holds something that is no cluster",
+            detail=f"{place} has no PG_VERSION, but {min(entry.name for entry in place.iterdir())!r}",
+            hint="Move that directory away, so that a new one can be made; or bring back what it was.",
+        )
     unfinished = settings.data / "postgresql.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     password = settings.run / "initdb.password"

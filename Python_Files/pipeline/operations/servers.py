@@ -57,6 +57,7 @@ def prepare(settings: Settings) -> None:
     if not kafka_server.is_formatted(settings):
         with step(KAFKA, "storage formatted"):
             kafka_server.format_storage(settings, programs)
+        applied.forget(settings)  # its topics, when it was lost
     nocodb_server.directory(settings).mkdir(mode=0o700, exist_ok=True)
     supervision.configure(settings, parts.all_parts(settings, programs))
 

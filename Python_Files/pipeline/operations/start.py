@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection, Sequence
 
 from pipeline import broker, feed_source, room, status, topics
-from pipeline.backup import restoration, unfinished
+from pipeline.backup import gone, restoration, unfinished
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault, PipelineError
-from pipeline.operations import applied, parts, places, readiness, servers, supervision
+from pipeline.operations import applied, kafka_server, parts, places, readiness, servers, supervision
 from pipeline.operations.parts import Part
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import step, tell, warn
@@ -33,6 +33,8 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
     with servers.alone(settings):
         left = unfinished.cut_off(settings)
         restoration.settle(settings, left)
+        gone.refuse(settings)
+        _refuse_without_kafka(settings)
         every = [part for part in parts.all_parts(settings, places.installed()) if part.name in only]
         ran = supervision.daemon(settings) is not None
         if ran and not _missing(settings, Supervisor(settings), every):
@@ -58,6 +60,17 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
             _first_people(settings, supervisor)
     tell("Pipeline", "runs", time.monotonic() - begin)
     where_to_look(settings)
+
+
+def _refuse_without_kafka(settings: Settings) -> None:
+    """Kafka cannot be given new storage by a supervisor that goes on starting it without any."""
+    if supervision.daemon(settings) is not None and not kafka_server.is_formatted(settings):
+        raise PipelineError(
+            "Kafka's data is gone",
+            detail=f"there is no meta.properties below {kafka_server.directory(settings)}",
+            hint="./Project_Stop.sh, then ./Project_Start.sh makes its topics anew; Administrator_scripts/Ledger.sh "
+            "names whom it had alone.",
+        )
 
 
 def _missing(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> list[str]:
