@@ -105,34 +105,34 @@ def run(make: Callable[[], Work], settings: Settings, stopping: Stopping, told: 
     """
     member = state.Member(told or state.from_environment())
     watchdog = Watchdog(settings.watchdog_seconds)
-    watchdog.arm()
     faults = Faults()
-    while not stopping:
-        work: Work | None = None
-        try:
-            work = make()
-            quiet = 0
-            while not stopping:
-                watchdog.beat()
-                records = work.turn()
-                quiet = quiet + 1 if work.assigned and not records else 0
-                if records or quiet >= QUIET_TURNS:
-                    faults.over()
-                member.turned(work.assigned, faults.waits_for)
+    with watchdog.watching():
+        while not stopping:
+            work: Work | None = None
+            try:
+                work = make()
+                quiet = 0
+                while not stopping:
+                    watchdog.beat()
+                    records = work.turn()
+                    quiet = quiet + 1 if work.assigned and not records else 0
+                    if records or quiet >= QUIET_TURNS:
+                        faults.over()
+                    member.turned(work.assigned, faults.waits_for)
+                    files.tell()
+            except PassingFault as fault:
+                names.FAULTS.inc()
+                pause = faults.met(fault)
+                member.paused(fault.message)
                 files.tell()
-        except PassingFault as fault:
-            names.FAULTS.inc()
-            pause = faults.met(fault)
-            member.paused(fault.message)
-            files.tell()
-        else:
-            pause = 0.0
-        finally:
-            if work is not None:
+            else:
+                pause = 0.0
+            finally:
+                if work is not None:
+                    watchdog.beat()
+                    work.close(leaving=bool(stopping))
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
                 watchdog.beat()
-                work.close(leaving=bool(stopping))
-        until = time.monotonic() + pause
-        while time.monotonic() < until and not stopping.wait(min(1.0, pause)):
-            watchdog.beat()
-            member.paused(faults.waits_for or "")
-            files.tell()
+                member.paused(faults.waits_for or "")
+                files.tell()
