@@ -158,7 +158,7 @@ backups_aside() {
         cd /backup
         owner="$(stat -c %u:%g .)"
         mkdir -m 0700 -- "$1"
-        for one in repository restore_points.jsonl configuration; do
+        for one in repository restore_points.jsonl configuration files; do
             [ ! -e "$one" ] || mv -- "$one" "$1/"
         done
         chown "$owner" "$1"
@@ -173,7 +173,7 @@ backups_back() {
     with_backups '
         set -e
         cd /backup
-        rm -rf -- repository restore_points.jsonl configuration
+        rm -rf -- repository restore_points.jsonl configuration files
         find "$1" -mindepth 1 -maxdepth 1 -exec mv -t . -- {} +
         rmdir -- "$1"
         chown "$2" .

@@ -122,8 +122,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Backups
     backup_dir: str = "Database/Data/backup"
+    backup_dir_2: str = ""
     backup_retention_days: Annotated[int, _number(1, 365, "days")] = 7
     backup_full_hours: Annotated[int, _number(1, 168, "hours")] = 6
+    backup_full_wal_mb: Annotated[int, _number(16, 1048576, "MiB")] = 1024
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -139,6 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def backup(self) -> Path:
         return _under_root(self.backup_dir)
+
+    @property
+    def backup_2(self) -> Path | None:
+        """Where everything is backed up a second time, if anywhere."""
+        return _under_root(self.backup_dir_2) if self.backup_dir_2 else None
 
     @property
     def logs(self) -> Path:
@@ -261,6 +268,13 @@ def _check_further(settings: Settings) -> list[str]:
         faults.append(
             f"KAFKA_MEMORY_MB is {settings.kafka_memory_mb}; allowed: at least "
             f"{settings.kafka_heap_mb + KAFKA_BESIDE_HEAP_MB}, which is KAFKA_HEAP_MB and {KAFKA_BESIDE_HEAP_MB} more"
+        )
+    if settings.backup_2 and (
+        settings.backup_2.is_relative_to(settings.backup) or settings.backup.is_relative_to(settings.backup_2)
+    ):
+        faults.append(
+            f"BACKUP_DIR_2 is {settings.backup_dir_2!r}; allowed: nothing, or a directory that is neither BACKUP_DIR "
+            "nor in it or around it"
         )
     if settings.kafka_retention_hours < settings.backup_retention_days * 24 + 24:
         faults.append(

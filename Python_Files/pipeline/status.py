@@ -107,7 +107,7 @@ def read(settings: Settings, containers: list[Service] | None = None) -> Status:
         except PassingFault as fault:
             services.append(Service("backup state", "failed", fault.detail or fault.message))
     # What the backups are worth comes first: everything else can be mended with them.
-    backups = protection.warnings if protection else backup_state.of_repository(settings)
+    backups = protection.warnings if protection else backup_state.of_repositories(settings)
     warnings = backups + _warnings(settings, told) + _missing(services)
     return Status(settings.pipeline_mode, services, stages, told, urls(settings), warnings, protection)
 

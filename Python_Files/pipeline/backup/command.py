@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import entry
-from pipeline.backup import configuration, points, repository
+from pipeline.backup import configuration, files, points, repository
 from pipeline.backup.points import Point
-from pipeline.backup.repository import BaseBackup, Contents
+from pipeline.backup.repository import BaseBackup, Repository
 from pipeline.errors import PipelineError
 from pipeline.operations import lock
 from pipeline.operations.lock import Busy
@@ -31,36 +31,134 @@ _SHOWN_POINTS = 20
 def back_up(settings: Settings, *, full: bool = False) -> None:
     """One run. Prints what it did. Raises PipelineError.
 
-    The base backup comes first: a point before the first base backup could not be restored. When it fails and there is
-    an older one, the point is made all the same, and then the failure is raised.
+    The base backup comes first: a point before the first base backup could not be restored. What fails does not stop
+    the rest: of two repositories the other one goes on, and with an older base backup the point is made all the same.
+    Then the first failure is raised.
     """
-    configuration.write_configuration(settings)
-    contents = repository.prepare(settings)
-    _keep_settings_file(settings)
-    base: BaseBackup | None = None
-    fault: PipelineError | None = None
-    if full or is_due(settings, contents, datetime.now(UTC)):
-        begin = time.monotonic()
-        try:
-            base = repository.take_base_backup(settings)
-            _tell_base(base, time.monotonic() - begin)
-            contents = repository.read(settings)
-            points.forget_before(settings, contents.backups[0].ended_at)
-        except PipelineError as error:
-            if not contents.backups:
-                raise
-            fault = error
+    ready, faults = repository.prepare(settings)
     known = points.read_journal(settings)
-    point = points.take(settings, contents.archive_id, base.label if base else None)
-    _tell_point(settings, contents, known, point)
-    if fault:
-        raise fault
+    several = len(configuration.views(settings)) > 1
+    backed: list[Repository] = []
+    labels = []
+    for one in ready:
+        try:
+            repository.clear_away_halves(one.settings)
+            _keep_settings_file(one.settings)
+            why = "asked for" if full else why_due(one, known, datetime.now(UTC))
+            if why:
+                one, label = _take_base_backup(one, why, several=several)
+                labels.append(label)
+        except PipelineError as error:
+            if not one.contents.backups and len(ready) == 1:
+                raise
+            faults.append(error)
+        except OSError as error:
+            faults.append(_unwritten(one.settings, error))
+        backed.append(one)
+    if labels:
+        _forget(settings, backed, faults)
+    point, safe = points.take(settings, backed, labels[0] if labels else None)
+    _tell_point(point, safe, several=several)
+    for one in backed:
+        try:
+            if one in safe:
+                _tell_wal(one, known, point, several=several)
+            else:
+                faults.append(_behind(settings, one))
+            _keep_files(one, several=several)
+        except PipelineError as error:
+            faults.append(error)
+        except OSError as error:
+            faults.append(_unwritten(one.settings, error))
+    for fault in faults[1:]:
+        print(fault.report(), file=sys.stderr)
+    if faults:
+        raise faults[0]
 
 
-def is_due(settings: Settings, contents: Contents, now: datetime) -> bool:
-    """Whether a base backup is due: there is none, or the newest began BACKUP_FULL_HOURS ago."""
+def _unwritten(settings: Settings, error: OSError) -> PipelineError:
+    return PipelineError("the backup cannot be written", detail=f"{settings.backup}: {error}")
+
+
+def _behind(settings: Settings, one: Repository) -> PipelineError:
+    place = str(configuration.repository(one.settings))
+    return PipelineError(
+        "the WAL does not reach one of the two repositories",
+        detail=f"{place}: {repository.errors_of_pushing(settings).get(place, 'no reason is known')}",
+        hint="The other one has it. PostgreSQL keeps the WAL for this one and tries again; if it does not come back, "
+        f"take {repository.setting_of(settings, one.settings)} out of .env, for the WAL takes room.",
+    )
+
+
+def why_due(one: Repository, known: Sequence[Point], now: datetime) -> str:
+    """Why a base backup is due in this repository, or "" when none is.
+
+    ``known`` are the points, oldest first. Sizes are what the WAL takes in the repository.
+    """
+    settings, contents = one
     sound = [backup for backup in contents.backups if not backup.faulty]
-    return not sound or now - sound[-1].started_at >= timedelta(hours=settings.backup_full_hours) - _SLACK
+    if not sound:
+        return "there is none" if not contents.backups else "the others have broken pages"
+    newest = sound[-1]
+    age = now - newest.started_at
+    if age >= timedelta(hours=settings.backup_full_hours) - _SLACK:
+        return f"the last one is {age.total_seconds() / 3600:.1f} hours old"
+    wal = repository.segments(settings, contents.archive_id, newest.last_segment, "F" * 24)
+    if sum(wal.values()) >= settings.backup_full_wal_mb << 20:
+        return f"{_size(sum(wal.values()))} of WAL, {len(wal)} segments, came since the last one"
+    last = max((point.wal_segment for point in known), default="")
+    if (
+        last > newest.last_segment
+        and points.added_wal(settings, contents.archive_id, newest.last_segment, last).missing
+    ):
+        return "WAL that came since the last one is missing"
+    return ""
+
+
+def _take_base_backup(one: Repository, why: str, *, several: bool) -> tuple[Repository, str]:
+    begin = time.monotonic()
+    backup = repository.take_base_backup(one.settings, one.contents)
+    where = f" in {configuration.repository(one.settings)}" if several else ""
+    sizes = f"{_size(backup.repository_bytes)} of {_size(backup.database_bytes)}"
+    _tell(
+        "Base backup",
+        f"{backup.kind} {backup.label}{where}, {sizes}: {why}",
+        time.monotonic() - begin,
+    )
+    if backup.faulty:
+        print(f"*** base backup {backup.label} has pages with wrong checksums: the disk may be failing", flush=True)
+    return Repository(one.settings, repository.read(one.settings)), backup.label
+
+
+def _forget(settings: Settings, backed: Sequence[Repository], faults: list[PipelineError]) -> None:
+    """What retention has put out of reach: points, and NocoDB's files of those days."""
+    reach = {one.settings.backup: one.contents.backups[0].ended_at for one in backed if one.contents.backups}
+    for one in backed:
+        if one.settings.backup not in reach:
+            continue
+        try:
+            points.forget_before(one.settings, reach[one.settings.backup])
+            files.forget_before(one.settings, reach[one.settings.backup])
+        except PipelineError as error:
+            faults.append(error)
+        except OSError as error:
+            faults.append(_unwritten(one.settings, error))
+    if len(reach) == len(configuration.views(settings)):
+        points.forget_in_table(settings, min(reach.values()))
+
+
+def _keep_files(one: Repository, *, several: bool) -> None:
+    begin = time.monotonic()
+    saved = files.save(one.settings)
+    if saved.added or saved.unread:
+        where = f" in {one.settings.backup}" if several else ""
+        _tell(
+            "Files",
+            f"{saved.added} of NocoDB's {saved.files} are new{where}, {_size(saved.added_bytes)}",
+            time.monotonic() - begin,
+        )
+    if saved.unread:
+        raise PipelineError(f"{len(saved.unread)} of NocoDB's files cannot be read", detail=", ".join(saved.unread[:3]))
 
 
 def _keep_settings_file(settings: Settings) -> None:
@@ -76,31 +174,33 @@ def _keep_settings_file(settings: Settings) -> None:
     configuration.write_private(copy, content)
 
 
-def _tell_base(backup: BaseBackup, seconds: float) -> None:
-    _tell(
-        "Base backup",
-        f"{backup.kind} {backup.label}, {_size(backup.repository_bytes)} of {_size(backup.database_bytes)}",
-        seconds,
-    )
-    if backup.faulty:
-        print(f"*** base backup {backup.label} has pages with wrong checksums: the disk may be failing", flush=True)
+def _tell_point(point: Point, safe: Sequence[Repository], *, several: bool) -> None:
+    where = "the repository"
+    if several:
+        where = "both repositories"
+        if len(safe) == 1:
+            where = f"{configuration.repository(safe[0].settings)} alone"
+    _tell("Point", f"{point.name} is safe in {where}", point.duration_seconds)
 
 
-def _tell_point(settings: Settings, contents: Contents, known: Sequence[Point], point: Point) -> None:
-    _tell("Point", f"{point.name} is safe in the repository", point.duration_seconds)
+def _tell_wal(one: Repository, known: Sequence[Point], point: Point, *, several: bool) -> None:
+    if not one.contents.backups:
+        return
     # What is older than the first base backup is in nobody's way.
-    first = contents.backups[0].first_segment
+    first = one.contents.backups[0].first_segment
     after = max(known[-1].wal_segment if known else "", first)
     if after >= point.wal_segment:
         return
-    wal = points.added_wal(settings, contents.archive_id, after, point.wal_segment)
+    wal = points.added_wal(one.settings, one.contents.archive_id, after, point.wal_segment)
     count = f"{len(wal.segments)} segment" + ("" if len(wal.segments) == 1 else "s")
-    _tell("WAL", f"{count}, {_size(wal.repository_bytes)}: {wal.segments[0]} to {wal.segments[-1]}")
+    where = f" in {configuration.repository(one.settings)}" if several else ""
+    if wal.segments:
+        _tell("WAL", f"{count}, {_size(wal.repository_bytes)}{where}: {wal.segments[0]} to {wal.segments[-1]}")
     if wal.missing:
         raise PipelineError(
             "the WAL in the repository has a gap",
             detail=f"{len(wal.missing)} segments are not there: {', '.join(wal.missing[:3])}",
-            hint="What came after it can be restored only from a newer base backup: Database/Backup.sh --full.",
+            hint="What came after it can be restored only from a newer base backup, which the next run takes.",
         )
 
 
@@ -117,11 +217,43 @@ def _size(number: float) -> str:
 
 
 def show(settings: Settings, console: Console) -> None:
-    """What can be restored; needs no PostgreSQL and changes nothing. Raises PipelineError."""
+    """What can be restored; needs no PostgreSQL and changes nothing. Raises PipelineError when nothing can be read."""
+    views = configuration.views(settings)
     known = points.read_journal(settings)
-    has_been_configured = configuration.config_file(settings).exists()
-    backups = repository.read(settings).backups if has_been_configured else []
-    table = Table(title="Base backups", title_justify="left", title_style="bold", box=None)
+    reach = {}
+    for view in views:
+        place = configuration.repository(view)
+        where = f" in {place}" if len(views) > 1 else ""
+        try:
+            backups = repository.read(view).backups if configuration.config_file(view).exists() else []
+        except PipelineError as error:
+            if len(views) == 1:
+                raise
+            console.print(f"[red]{place}: {error.message}[/] {error.detail}\n")
+            continue
+        _show_backups(console, f"Base backups{where}", backups)
+        if backups:
+            reach[place] = backups[0].ended_at
+    shown = known[-_SHOWN_POINTS:]
+    title = "Restore points" + (f", the newest {len(shown)} of {len(known)}" if len(shown) < len(known) else "")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
+    for name in ("name", "taken (UTC)", "place in the WAL", "segment"):
+        table.add_column(name)
+    for point in shown:
+        table.add_row(point.name, _time(point.taken_at), point.lsn, point.wal_segment)
+    console.print(table)
+    for place, since in reach.items() if known else ():
+        where = f" from {place}" if len(views) > 1 else ""
+        console.print(f"\nAny moment from {_time(since)} to {_time(known[-1].taken_at)} UTC can be restored{where}.")
+    if known and not reach:
+        places = " or ".join(str(configuration.repository(view)) for view in views)
+        console.print(f"\n[red]There is no base backup in {places}: nothing can be restored.[/]")
+    elif not known:
+        console.print("\nNothing can be restored yet; Database/Backup.sh makes the first backup.")
+
+
+def _show_backups(console: Console, title: str, backups: Sequence[BaseBackup]) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
     for name in ("label", "kind", "began (UTC)", "seconds", "database", "in the repository"):
         table.add_column(name, justify="right" if name in ("seconds", "database", "in the repository") else "left")
     for backup in backups:
@@ -134,24 +266,7 @@ def show(settings: Settings, console: Console) -> None:
             _size(backup.repository_bytes),
         )
     console.print(table)
-    shown = known[-_SHOWN_POINTS:]
-    title = "\nRestore points" + (f", the newest {len(shown)} of {len(known)}" if len(shown) < len(known) else "")
-    table = Table(title=title, title_justify="left", title_style="bold", box=None)
-    for name in ("name", "taken (UTC)", "place in the WAL", "segment"):
-        table.add_column(name)
-    for point in shown:
-        table.add_row(point.name, _time(point.taken_at), point.lsn, point.wal_segment)
-    console.print(table)
-    if backups and known:
-        console.print(
-            f"\nAny moment from {_time(backups[0].ended_at)} to {_time(known[-1].taken_at)} UTC can be restored."
-        )
-    elif known:
-        console.print(
-            f"\n[red]There is no base backup in {configuration.repository(settings)}: nothing can be restored.[/]"
-        )
-    else:
-        console.print("\nNothing can be restored yet; Database/Backup.sh makes the first backup.")
+    console.print()
 
 
 def _time(moment: datetime) -> str:

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
-from datetime import UTC, datetime
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.backup.place import (
+    copies,
+    journal_file,
+    make_place,
+    make_places,
+    repository,
+    stored,
+    views,
+    write_private,
+)
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
+
+__all__ = [
+    "ARCHIVE_TIMEOUT_SECONDS",
+    "PATH",
+    "STANZA",
+    "archiving_conf",
+    "cluster",
+    "config_file",
+    "copies",
+    "errors_of_pushing",
+    "journal_file",
+    "lock_file",
+    "make_place",
+    "pgbackrest_conf",
+    "prepared",
+    "prepared_file",
+    "program",
+    "push_config_file",
+    "receiving",
+    "repository",
+    "stored",
+    "views",
+    "write_configuration",
+    "write_private",
+]
 
 STANZA = "main"
 
 # Programs are looked for where the supervisor's parts find them, whatever the shell of the caller has.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What BACKUP_DIR holds: pgBackRest's own directory, the list of restore points, the settings file's copies.
-_OURS = ("repository", "restore_points.jsonl", "configuration")
-# What the names of directories with the backups of former clusters begin with.
-_ASIDE = "set-aside-"
-
 # After at most so many seconds what was committed leaves for the repository, however quiet the database is.
 ARCHIVE_TIMEOUT_SECONDS = 60
 
 
-def config_file(settings: Settings) -> Path:
+def push_config_file(settings: Settings) -> Path:
+    """What PostgreSQL's archive_command reads: all repositories that WAL goes to. docker-compose.yml names it too."""
     return settings.run / "pgbackrest.conf"
 
 
-def repository(settings: Settings) -> Path:
-    """pgBackRest's own directory; nothing else is in it."""
-    return settings.backup / _OURS[0]
-
-
-def journal_file(settings: Settings) -> Path:
-    return settings.backup / _OURS[1]
-
-
-def copies(settings: Settings) -> Path:
-    """The directory with the copies of the settings file."""
-    return settings.backup / _OURS[2]
+def config_file(settings: Settings) -> Path:
+    """The same for one repository alone, that of BACKUP_DIR: whatever is not sending WAL."""
+    path = bytes(repository(settings))
+    return settings.run / f"pgbackrest-{zlib.crc32(path):08x}.conf"
 
 
 def _work(settings: Settings) -> Path:
@@ -56,8 +79,35 @@ def cluster(settings: Settings) -> tuple[Path, Path]:
 
 
 def prepared_file(settings: Settings) -> Path:
-    """It names the repository that this cluster's WAL goes to, since the day it was prepared."""
+    """It names the repositories that this cluster's WAL goes to, one a line, since the day each was prepared."""
     return _work(settings) / "prepared"
+
+
+def prepared(settings: Settings) -> list[str]:
+    """The repositories that were once prepared for this cluster, those of other days too."""
+    path = prepared_file(settings)
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def lock_file(settings: Settings) -> Path:
+    """Held by pgBackRest for as long as it takes a base backup."""
+    return _work(settings) / "lock" / f"{STANZA}-backup.lock"
+
+
+def errors_of_pushing(settings: Settings) -> Path:
+    """Where pgBackRest leaves, per segment, why it could not be sent."""
+    return _work(settings) / "spool" / "archive" / STANZA / "out"
+
+
+def receiving(settings: Settings) -> list[Settings]:
+    """The directories whose repositories WAL is sent to: the first, and the second once it can take any.
+
+    One that was never prepared would have every segment refused. One that was, and is gone, stays: PostgreSQL keeps
+    the WAL for it.
+    """
+    first, *others = views(settings)
+    known = prepared(settings)
+    return [first, *(view for view in others if str(repository(view)) in known)]
 
 
 def program() -> str:
@@ -70,7 +120,7 @@ def archiving_conf(settings: Settings) -> str:
 
     The command fails, and PostgreSQL keeps the WAL and tries again, for as long as the repository cannot be written.
     """
-    command = shlex.join([program(), f"--config={config_file(settings)}", f"--stanza={STANZA}", "archive-push"])
+    command = shlex.join([program(), f"--config={push_config_file(settings)}", f"--stanza={STANZA}", "archive-push"])
     # A % of a path would be a placeholder to PostgreSQL, and a quote would end the value.
     value = (command.replace("%", "%%") + " %p").replace("\\", "\\\\").replace("'", "''")
     return (
@@ -81,8 +131,10 @@ def archiving_conf(settings: Settings) -> str:
     )
 
 
-def pgbackrest_conf(settings: Settings) -> str:
-    """What is in pgbackrest.conf. No secret: PostgreSQL lets its own user in by the socket without a password.
+def pgbackrest_conf(settings: Settings, repositories: Sequence[Settings]) -> str:
+    """What pgBackRest is told, with these repositories, one of each view.
+
+    No secret: PostgreSQL lets its own user in by the socket without a password.
 
     Base backups are full ones. Without block incremental, which is not finished in the versions that systems have, an
     incremental one copies every table file that changed, and while a table is smaller than 1 GB that is all of it: it
@@ -93,11 +145,15 @@ def pgbackrest_conf(settings: Settings) -> str:
     base backup before it. ``archive-push-queue-max`` must stay unset: past it WAL is dropped and called archived.
     """
     work = _work(settings)
-    values = {
-        "repo1-path": repository(settings),
-        "repo1-retention-full-type": "time",
-        "repo1-retention-full": settings.backup_retention_days,
-        "repo1-bundle": "y",
+    values: dict[str, object] = {}
+    for number, view in enumerate(repositories, 1):
+        values |= {
+            f"repo{number}-path": repository(view),
+            f"repo{number}-retention-full-type": "time",
+            f"repo{number}-retention-full": settings.backup_retention_days,
+            f"repo{number}-bundle": "y",
+        }
+    values |= {
         "compress-type": "zst",
         "compress-level": 3,
         "process-max": 2,
@@ -126,116 +182,26 @@ def pgbackrest_conf(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make_place(settings: Settings, owner: tuple[int, int] | None = None) -> None:
-    """Make the directory of the backups, closed to other users; safe to repeat.
-
-    ``owner`` (uid, gid) is given by root, who makes it for another user: that user may not be allowed to where
-    BACKUP_DIR points. Raises PipelineError when it cannot be made, is not the caller's own, or holds something else.
-    """
-    place = settings.backup
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        found = {entry.name for entry in place.iterdir()} - {"lost+found"}
-        if found and not any(name in _OURS or name.startswith(_ASIDE) for name in found):
-            raise PipelineError(
-                "the directory of the backups holds something that is not of this project",
-                detail=f"BACKUP_DIR is {place}; among others there is {min(found)!r}",
-                hint="Set BACKUP_DIR to an empty or a new directory.",
-            )
-        if owner is not None:
-            # What another user has put something into is that user's.
-            if found and place.stat().st_uid not in (owner[0], os.geteuid()):
-                raise PipelineError(
-                    "the directory of the backups belongs to another user",
-                    detail=f"BACKUP_DIR is {place}, of uid {place.stat().st_uid}; wanted is uid {owner[0]}",
-                    hint=f"If the backups in it are this installation's: chown -R {owner[0]}:{owner[1]} on it. "
-                    "Else set BACKUP_DIR to an empty or a new directory.",
-                )
-            _give(place, owner)
-        if place.stat().st_mode & 0o777 != 0o700:
-            place.chmod(0o700)
-    except OSError as error:
-        raise PipelineError(
-            "the directory of the backups cannot be used",
-            detail=f"BACKUP_DIR is {place}: {error.strerror}",
-            hint="Let it belong to the user that runs the pipeline, or run ./Project_Initialize.sh as root, which "
-            "makes it for that user; or set BACKUP_DIR to another one.",
-        ) from None
-
-
-def _give(place: Path, owner: tuple[int, int]) -> None:
-    """To its user, with what root has copied into it: backups brought from another machine. Raises OSError."""
-    ours = [place / name for name in _OURS if (place / name).exists()]
-    for tree in ours:
-        if tree.lstat().st_uid != owner[0]:
-            for path in (*tree.rglob("*"), tree):  # itself last: what is cut short is done again
-                os.chown(path, *owner, follow_symlinks=False)
-    if place.stat().st_uid != owner[0]:
-        os.chown(place, *owner)
-
-
-def set_aside(place: Path) -> Path | None:
-    """Move the backups of a cluster that is given up out of the next one's way; where they are now, if there were any.
-
-    ``place`` is the directory of the backups. For a reset, with nothing running. Raises OSError.
-    """
-    if not (place / _OURS[0]).exists():
-        return None
-    aside = place / f"{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    aside.mkdir(mode=0o700)
-    for name in _OURS:
-        if (place / name).exists():
-            (place / name).rename(aside / name)
-    return aside
-
-
-def remove(place: Path) -> None:
-    """Delete the backups in this directory, also those that were set aside, and nothing else. Raises OSError."""
-    for entry in place.iterdir():
-        if entry.name not in _OURS and not entry.name.startswith(_ASIDE):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def kinds(place: Path) -> set[str]:
-    """What is in this directory: "current" backups, and some that were "set aside". Raises OSError."""
-    names = [entry.name for entry in place.iterdir()]
-    found = {"current"} if _OURS[0] in names else set()
-    return found | ({"set aside"} if any(name.startswith(_ASIDE) for name in names) else set())
-
-
 def write_configuration(settings: Settings) -> None:
-    """Make the directories and pgbackrest.conf; safe to repeat, needs no server. Raises PipelineError."""
-    make_place(settings)
+    """Make the directories and the configurations; safe to repeat, needs no server.
+
+    Raises PipelineError when nothing can be backed up.
+    """
+    make_places(settings)
     work = _work(settings)
     try:
-        for directory in (settings.run, settings.logs, work, work / "spool", work / "lock", repository(settings)):
+        for directory in (settings.run, settings.logs, work, work / "spool", work / "lock"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path, text = config_file(settings), pgbackrest_conf(settings)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            write_private(path, text.encode())
+        all_views = views(settings)
+        known = prepared(settings)
+        mine = [str(repository(view)) for view in all_views]
+        if len(all_views) == 1 and len(known) > 1:
+            # WAL does not go there any more: when it is given again, it begins with a base backup.
+            write_private(prepared_file(settings), "".join(f"{one}\n" for one in known if one in mine).encode())
+        texts = {config_file(view): pgbackrest_conf(settings, [view]) for view in all_views}
+        texts[push_config_file(settings)] = pgbackrest_conf(settings, receiving(settings))
+        for path, text in texts.items():
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                write_private(path, text.encode())
     except OSError as error:
         raise PipelineError("pgBackRest cannot be configured", detail=f"{error.filename}: {error.strerror}") from None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Put ``content`` into ``path``, readable by its owner alone, whole or not at all. Raises OSError."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -12,13 +12,17 @@ REMEDY = "Database/Restore.sh --latest"
 
 
 def database_is_gone(settings: Settings) -> bool:
-    """Whether there is no cluster, and the repository holds a base backup of one. Of the native way."""
+    """Whether there is no cluster, and a repository holds a base backup of one. Of the native way."""
     if settings.pipeline_mode == "docker":
         return False  # the data is in a volume, which cannot be seen from here
     data, _ = configuration.cluster(settings)
-    backups = configuration.repository(settings) / "backup" / configuration.STANZA
     if (data / "PG_VERSION").exists():
         return False
+    return any(_has_backups(view) for view in configuration.views(settings))
+
+
+def _has_backups(settings: Settings) -> bool:
+    backups = configuration.repository(settings) / "backup" / configuration.STANZA
     try:
         return any(entry.name.endswith("F") for entry in os.scandir(backups))
     except (FileNotFoundError, NotADirectoryError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.backup import configuration, repository
+from pipeline.backup.repository import Repository
 from pipeline.database.connection import Connection, Cursor, connect, passing
 from pipeline.database.queries import query
 from pipeline.errors import PipelineError
@@ -20,6 +21,8 @@ from pipeline.settings import Settings
 # After an outage of the repository all that was kept is sent first; what takes longer is met again five minutes later.
 WAIT_SECONDS = 120
 _LOOK_SECONDS = 0.05
+# So long one of two repositories is waited for when the other one has it.
+_OTHER_SECONDS = 10
 
 # Segments of 16 MiB, which the cluster is made with, in the 4 GiB that the middle part of a segment's name counts.
 _SEGMENTS = 256
@@ -50,8 +53,24 @@ class Wal(NamedTuple):
 
 
 def read_journal(settings: Settings) -> list[Point]:
-    """The points that were noted, oldest first. Raises PipelineError for a file that cannot be read or understood."""
-    path = configuration.journal_file(settings)
+    """The points that were noted, oldest first, from every directory of backups that can be read.
+
+    Raises PipelineError when none can be: a file that is damaged or closed.
+    """
+    found: dict[str, Point] = {}
+    faults: list[PipelineError] = []
+    views = configuration.views(settings)
+    for view in views:
+        try:
+            found.update({point.name: point for point in _read(configuration.journal_file(view))})
+        except PipelineError as error:
+            faults.append(error)
+    if faults and not found:
+        raise faults[0]
+    return sorted(found.values(), key=lambda point: (point.taken_at, point.wal_segment))
+
+
+def _read(path: Path) -> list[Point]:
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
@@ -83,10 +102,13 @@ def append(path: Path, point: Point) -> None:
         os.fsync(stream.fileno())
 
 
-def take(settings: Settings, archive_id: str, base_backup: str | None, seconds: float = WAIT_SECONDS) -> Point:
-    """Make everything up to now restorable, and note the moment in the database and in the journal.
+def take(
+    settings: Settings, ready: Sequence[Repository], base_backup: str | None, seconds: float = WAIT_SECONDS
+) -> tuple[Point, list[Repository]]:
+    """Make everything up to now restorable, and note the moment in the database and in the journals.
 
-    Raises PipelineError when the WAL does not reach the repository within ``seconds``; nothing is noted then.
+    It is safe in the first of what is returned, which is all of ``ready`` while all is well. Raises PipelineError when
+    the WAL reaches no repository within ``seconds``; nothing is noted then.
     """
     begin = time.monotonic()
     known = read_journal(settings)
@@ -104,7 +126,7 @@ def take(settings: Settings, archive_id: str, base_backup: str | None, seconds: 
             lsn = cursor.fetchone()[0]
             cursor.execute(query("switch_wal"), {"lsn": lsn})
             segment = cursor.fetchone()[0]
-            _wait_until_safe(settings, cursor, archive_id, segment, seconds)
+            safe = _wait_until_safe(settings, cursor, ready, known, segment, seconds)
         point = Point(
             name=name,
             taken_at=taken_at,
@@ -114,10 +136,10 @@ def take(settings: Settings, archive_id: str, base_backup: str | None, seconds: 
             base_backup=base_backup,
             duration_seconds=round(time.monotonic() - begin, 3),
         )
-        _note(settings, connection, point)
+        _note(safe, connection, point)
     finally:
         connection.close()
-    return point
+    return point, safe
 
 
 def new_name(moment: datetime, taken: Collection[str]) -> str:
@@ -140,24 +162,68 @@ def _check_archiving(cursor: Cursor) -> None:
         )
 
 
-def _wait_until_safe(settings: Settings, cursor: Cursor, archive_id: str, segment: str, seconds: float) -> None:
-    """Until the segment's own file is in the repository, and PostgreSQL was told so of it and of all before it.
+def _wait_until_safe(
+    settings: Settings,
+    cursor: Cursor,
+    ready: Sequence[Repository],
+    known: Sequence[Point],
+    segment: str,
+    seconds: float,
+) -> list[Repository]:
+    """Until the segment's own file is in the repositories, and PostgreSQL was told so of it and of all before it.
 
-    One alone would not do: two processes push, so that a segment may be there before its predecessor.
+    One alone would not do: two processes push, so that a segment may be there before its predecessor. With a second
+    repository that takes none PostgreSQL is never told so; then every segment since the last point is looked for.
     """
-    deadline = time.monotonic() + seconds
-    while not (repository.holds(settings, archive_id, segment) and _last_archived(cursor) >= segment):
-        if time.monotonic() > deadline:
-            cursor.execute(query("archiving_failures"), {})
-            count, failed, when, waiting = cursor.fetchone()
-            failure = f"; the last of {count} failures was {failed} at {when:%Y-%m-%d %H:%M:%S} UTC" if count else ""
-            raise PipelineError(
-                f"the WAL did not reach the repository within {seconds:g} s",
-                detail=f"{segment} is not in {configuration.repository(settings)}, {waiting} segments wait{failure}",
-                hint="Is there room on its disk, and does it belong to the user of RUN_AS_USER? PostgreSQL keeps the "
-                "WAL and tries again; its reason is in the log of postgresql (Administrator_scripts/Logs.sh).",
-            )
+    several = len(configuration.views(settings)) > 1
+    begin = time.monotonic()
+    while True:
+        if all(_holds(one, segment) for one in ready) and _last_archived(cursor) >= segment:
+            return list(ready)
+        waited = time.monotonic() - begin
+        if several and waited > min(seconds, _OTHER_SECONDS):
+            safe = [one for one in ready if _holds_all(one, known, segment)]
+            if safe and (waited > seconds or _is_failing(cursor)):
+                return safe
+        if waited > seconds:
+            raise _not_safe(cursor, ready, segment, seconds)
         time.sleep(_LOOK_SECONDS)
+
+
+def _holds(one: Repository, segment: str) -> bool:
+    try:
+        return repository.holds(one.settings, one.contents.archive_id, segment)
+    except OSError:
+        return False  # its disk went away
+
+
+def _holds_all(one: Repository, known: Sequence[Point], segment: str) -> bool:
+    """Also all that came since the last point, or since the first base backup when there was none."""
+    last, base = known[-1:], one.contents.backups[:1]
+    after = max([*(point.wal_segment for point in last), *(backup.first_segment for backup in base)], default="")
+    return (
+        bool(after)
+        and _holds(one, segment)
+        and not added_wal(one.settings, one.contents.archive_id, after, segment).missing
+    )
+
+
+def _is_failing(cursor: Cursor) -> bool:
+    cursor.execute(query("archiving_fails"))
+    return bool(cursor.fetchone()[0])
+
+
+def _not_safe(cursor: Cursor, ready: Sequence[Repository], segment: str, seconds: float) -> PipelineError:
+    cursor.execute(query("archiving_failures"), {})
+    count, failed, when, waiting = cursor.fetchone()
+    failure = f"; the last of {count} failures was {failed} at {when:%Y-%m-%d %H:%M:%S} UTC" if count else ""
+    places = " or ".join(str(configuration.repository(one.settings)) for one in ready)
+    return PipelineError(
+        f"the WAL did not reach the repository within {seconds:g} s",
+        detail=f"{segment} is not in {places}, {waiting} segments wait{failure}",
+        hint="Is there room on its disk, and does it belong to the user of RUN_AS_USER? PostgreSQL keeps the "
+        "WAL and tries again; its reason is in the log of postgresql (Administrator_scripts/Logs.sh).",
+    )
 
 
 def _last_archived(cursor: Cursor) -> str:
@@ -166,22 +232,35 @@ def _last_archived(cursor: Cursor) -> str:
     return str(cursor.fetchone()[0] or "")
 
 
-def _note(settings: Settings, connection: Connection, point: Point) -> None:
-    """First in the journal, which a restore reads, then in the table."""
-    append(configuration.journal_file(settings), point)
+def _note(safe: Sequence[Repository], connection: Connection, point: Point) -> None:
+    """First in the journals, which a restore reads, then in the table."""
+    faults = []
+    for one in safe:
+        try:
+            append(configuration.journal_file(one.settings), point)
+        except OSError as error:
+            faults.append(error)
+    if len(faults) == len(safe):
+        raise faults[0]
     with passing(), connection.cursor() as cursor:
         noted = {**msgspec.structs.asdict(point), "offsets": msgspec.json.encode(point.offsets).decode()}
         cursor.execute(query("note_restore_point"), noted)
 
 
 def forget_before(settings: Settings, moment: datetime) -> None:
-    """Drop the points before ``moment``, when the oldest base backup that is left ended: they are out of reach."""
-    known = read_journal(settings)
+    """Drop the points before ``moment``, when the oldest base backup that is left ended: they are out of reach.
+
+    ``moment`` is that of this directory's repository; the table has what the longest of all journals has.
+    """
+    path = configuration.journal_file(settings)
+    known = _read(path)
     kept = [point for point in known if point.taken_at >= moment]
     if len(kept) < len(known):
-        configuration.write_private(
-            configuration.journal_file(settings), b"".join(msgspec.json.encode(one) + b"\n" for one in kept)
-        )
+        configuration.write_private(path, b"".join(msgspec.json.encode(one) + b"\n" for one in kept))
+
+
+def forget_in_table(settings: Settings, moment: datetime) -> None:
+    """The same for the table, with the earliest such moment of all repositories."""
     connection = connect(settings, role="postgres", name="backup")
     try:
         with passing(), connection, connection.cursor() as cursor:

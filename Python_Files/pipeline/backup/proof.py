@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pipeline.backup import points, repository, scratch
+from pipeline.backup import configuration, files, points, repository, scratch
 from pipeline.backup.repository import Contents
 from pipeline.backup.scratch import Copy
 from pipeline.database.comparison import Comparison, compare
@@ -63,8 +63,32 @@ def is_due(settings: Settings, now: datetime) -> bool:
         return bool(now - newest[0] >= _AGAIN)
     if newest and now - newest[0] >= _DUE:
         return True
-    backups = repository.read(settings).backups
-    return bool(backups) and (newest is None or newest[2] != backups[-1].label)
+    backups = [backup for view in _readable(settings) for backup in repository.read(view).backups[-1:]]
+    if newest is None or len(configuration.views(settings)) == 1:
+        return any(newest is None or newest[2] != backup.label for backup in backups)
+    return any(backup.ended_at > newest[0] for backup in backups)
+
+
+def _readable(settings: Settings) -> list[Settings]:
+    """The directories of backups whose repositories can be read. Raises PipelineError when none can be."""
+    found, faults = [], []
+    for view in configuration.views(settings):
+        try:
+            repository.read(view)
+            found.append(view)
+        except PipelineError as error:
+            faults.append(error)
+    if not found:
+        raise faults[0]
+    return found
+
+
+def _in_turn(settings: Settings, last: str | None) -> list[Settings]:
+    """The same, in the order in which they are tried: of two the one that the last proof did not restore from."""
+    found = [view for view in _readable(settings) if repository.read(view).backups]
+    if len(found) > 1 and last in [backup.label for backup in repository.read(found[0]).backups]:
+        found.reverse()
+    return found or _readable(settings)[:1]
 
 
 def connected(settings: Settings) -> Connection:
@@ -85,8 +109,11 @@ def prove(settings: Settings) -> Proof:
             proof = Proof(began_at=datetime.now(UTC))
             try:
                 last = _last_archived(cursor)
-                _check_repository(settings, proof, last)
-                with scratch.restored(settings) as copy:
+                for view in configuration.views(settings):
+                    _check_place(settings, view, proof, last)
+                cursor.execute(query("newest_proof"))
+                before = cursor.fetchone()
+                with scratch.restored(_in_turn(settings, before and before[2])[0]) as copy:
                     _judge(settings, proof, copy, cursor, last)
             except Busy:
                 raise  # says nothing about the backups
@@ -111,6 +138,17 @@ def _last_archived(cursor: Cursor) -> str:
     cursor.execute(query("last_archived"))
     found = _SEGMENT.match(cursor.fetchone()[0] or "")
     return found[0] if found else ""
+
+
+def _check_place(settings: Settings, view: Settings, proof: Proof, last: str) -> None:
+    """One directory of backups. Of two a broken one is a fault, and the other one is proven all the same."""
+    try:
+        _check_repository(view, proof, last)
+        proof.faults += files.damaged(view)
+    except PipelineError as error:
+        if view.backup == settings.backup and settings.backup_2 is None:
+            raise
+        proof.faults.append(f"{view.backup}: {_told(error)}")
 
 
 def _check_repository(settings: Settings, proof: Proof, last: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.backup import chain, configuration, repository, target, unfinished
-from pipeline.backup.plan import Plan, proven_end
+from pipeline.backup.plan import Plan, proven_end, without
 from pipeline.backup.unfinished import Note
 from pipeline.database.connection import connect, passing
 from pipeline.errors import PassingFault, PipelineError
@@ -53,7 +53,7 @@ def restore(settings: Settings, planned: Plan) -> Path | None:
     )
     unfinished.write(settings, note)
     try:
-        _fetch(settings, planned)
+        planned = _fetch(settings, planned)
         with servers.alone(settings):
             with step("Pipeline", "stopped"):
                 servers.bring_down(settings)
@@ -101,16 +101,27 @@ def new_directory(settings: Settings) -> Path:
     return settings.data / "postgresql-restoring"
 
 
-def _fetch(settings: Settings, planned: Plan) -> None:
+def _fetch(settings: Settings, planned: Plan) -> Plan:
+    """The plan whose files were had: of two repositories the other one's, when this one's base backup is damaged."""
+    try:
+        _fetch_from(settings, planned)
+    except PipelineError as error:
+        planned = without(settings, planned, error)
+        warn(f"the other repository is restored from: {planned.instead}")
+        _fetch_from(settings, planned)
+    return planned
+
+
+def _fetch_from(settings: Settings, planned: Plan) -> None:
     new, data = new_directory(settings), postgresql_server.directory(settings)
     repository.end_restores_into(new)
     shutil.rmtree(new, ignore_errors=True)
-    command = [configuration.program(), f"--config={configuration.config_file(settings)}"]
+    command = [configuration.program(), f"--config={configuration.config_file(planned.source)}"]
     command += [f"--stanza={configuration.STANZA}", "archive-get"]
     try:
         with step("Base backup", f"{planned.base.label} fetched and its sums compared"):
             repository.run(
-                settings,
+                planned.source,
                 "restore",
                 f"--pg1-path={new}",
                 # It is moved to the place of the cluster before it is started.

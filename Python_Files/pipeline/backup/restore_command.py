@@ -12,7 +12,18 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pipeline import entry, feed_source, reconciliation, status
-from pipeline.backup import command, configuration, exchange, losses, plan, repository, restoration, scratch, unfinished
+from pipeline.backup import (
+    command,
+    configuration,
+    exchange,
+    files,
+    losses,
+    plan,
+    repository,
+    restoration,
+    scratch,
+    unfinished,
+)
 from pipeline.backup.plan import Plan
 from pipeline.database import replacement
 from pipeline.errors import PassingFault, PipelineError, UsageError
@@ -41,7 +52,7 @@ def restore(settings: Settings, asked: str | None, *, only: bool, dry_run: bool,
         planned = plan.plan(settings, asked)
         restoration.installed()
         with step("WAL", f"{len(planned.segments)} segments read, none is missing or damaged"):
-            plan.check_wal(settings, planned)
+            planned = plan.check_wal(settings, planned)
         (exchange if only else restoration).check_room(settings, planned)
         _tell(settings, planned, only)
         if dry_run:
@@ -101,6 +112,7 @@ def _restore(settings: Settings, planned: Plan) -> int:
     if old:
         tell("Old data", f"is in {old}")
         tell("", f"when you do not need it any more: rm -r {old}")
+    _put_back_files(settings, planned.target.moment)
     _note(settings)
     try:
         start.start(settings, offline=offline)
@@ -111,6 +123,16 @@ def _restore(settings: Settings, planned: Plan) -> int:
         unfinished.remove(settings)
     tell("Restore", "databases restored, pipeline running (RTO)", time.monotonic() - begin)
     return complete(settings, begin)
+
+
+def _put_back_files(settings: Settings, moment: datetime | None) -> None:
+    """NocoDB's files that its rows of that moment name. The databases are worth having without them."""
+    try:
+        with step("Files", "") as told:
+            found = files.restore(settings, moment)
+            told(files.told(found))
+    except PipelineError as error:
+        warn(f"{error.message}: {error.detail}")
 
 
 def complete(settings: Settings, begin: float) -> int:
@@ -148,6 +170,8 @@ def _note(settings: Settings) -> None:
 def _tell(settings: Settings, planned: Plan, only: bool) -> None:
     tell("Restore to", str(planned.target))
     tell("From", f"base backup {planned.base.label} and WAL {planned.segments[0]} to {planned.segments[-1]}")
+    if planned.instead:
+        tell("", f"in {configuration.repository(planned.source)}, because of {planned.instead}")
     if only:
         tell("Databases", "pipeline alone is put back; all else runs on, the sinks stop for its exchange")
     else:

@@ -140,7 +140,7 @@ def _running(settings: Settings, home: Path, base: BaseBackup, planned: Plan | N
     begin = time.monotonic()
     data, log = home / "data", home / "server.log"
     repository.run(
-        settings,
+        planned.source if planned else settings,
         "restore",
         f"--pg1-path={data}",
         f"--lock-path={home / 'lock'}",

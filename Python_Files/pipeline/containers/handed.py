@@ -53,6 +53,7 @@ def inside(settings: Settings) -> Settings:
     outside = settings.nocodb_host if settings.nocodb_host not in ("0.0.0.0", "::", "127.0.0.1") else "localhost"  # noqa: S104
     host = f"[{outside}]" if ":" in outside else outside
     given = {name.lower(): int(value) if name.endswith("_PORT") else value for name, value in INSIDE.items()}
+    given["backup_dir_2"] = "/var/lib/backup-2" if settings.backup_dir_2 else ""
     given["nocodb_public_url"] = settings.nocodb_public_url or f"http://{host}:{settings.nocodb_port}"
     return msgspec.structs.replace(settings, **given)
 
@@ -129,12 +130,9 @@ def hand_out(settings: Settings, handed: Path = HANDED) -> None:
 
 def _backup_places(settings: Settings) -> None:
     """pgBackRest's places and configuration, and the directory of the backups, for PostgreSQL's user."""
-    backup.make_place(settings, (POSTGRES_UID, POSTGRES_UID))
+    backup.make_places(settings, (POSTGRES_UID, POSTGRES_UID))
     backup.write_configuration(settings)
     for folder, directories, names in os.walk(settings.data):
         for path in (Path(folder), *(Path(folder) / name for name in directories + names)):
             if path.lstat().st_uid != POSTGRES_UID:
                 os.chown(path, POSTGRES_UID, POSTGRES_UID, follow_symlinks=False)
-    repository = settings.backup / "repository"
-    if repository.stat().st_uid == os.geteuid():
-        os.chown(repository, POSTGRES_UID, POSTGRES_UID)

@@ -43,8 +43,11 @@ def patiently(work: Callable[[], Result], seconds: float = PATIENCE_SECONDS) -> 
 def prepare_postgresql(settings: Settings) -> None:
     """The superuser has the password of ``.env``, and the repository of the backups is ready. Raises PipelineError."""
     patiently(lambda: _with_password(settings))
-    contents = patiently(lambda: backup.prepare(settings))
-    event(logger, logging.INFO, "WAL goes to the repository of the backups", base_backups=len(contents.backups))
+    ready, faults = patiently(lambda: backup.prepare(settings))
+    counts = ",".join(str(len(one.contents.backups)) for one in ready)
+    event(logger, logging.INFO, "WAL goes to the repository of the backups", base_backups=counts)
+    for fault in faults:
+        event(logger, logging.WARNING, fault.message, detail=fault.detail, hint=fault.hint)
 
 
 def _with_password(settings: Settings) -> None:

@@ -66,7 +66,11 @@ def make(settings: Settings, owner: tuple[int, int] | None = None) -> None:
         )
     try:
         # The container way may have put its backups there; whose they are is looked at below.
-        if data.is_dir() and not (data / MARKER).exists() and set(data.iterdir()) - {settings.backup}:
+        if (
+            data.is_dir()
+            and not (data / MARKER).exists()
+            and set(data.iterdir()) - {settings.backup, settings.backup_2}
+        ):
             raise PipelineError(
                 "the data directory holds something that is not of this project",
                 detail=f"DATA_DIR is {data}",
@@ -83,7 +87,7 @@ def make(settings: Settings, owner: tuple[int, int] | None = None) -> None:
                 # Elsewhere, perhaps, where that user may make nothing.
                 settings.backup.mkdir(mode=0o700, parents=True)
                 os.chown(settings.backup, *owner)
-        backup.make_place(settings, owner)
+        backup.make_places(settings, owner)
     except PermissionError as error:
         raise PipelineError(
             "the data directory cannot be written",

@@ -121,7 +121,9 @@ def _postgresql_and_nocodb(
     if NOCODB in only:
         supervisor.start(NOCODB, NOCODB)
     with step(POSTGRESQL, "WAL goes to the repository of the backups"):
-        backup.prepare(settings)
+        faults = backup.prepare(settings)[1]
+    for fault in faults:
+        warn(f"{fault.message}: {fault.detail}")
     if NOCODB not in only:
         return
     readiness.wait(settings, NOCODB, lambda: nocodb.ready(settings), SECONDS[NOCODB], told="answers", given_up=given_up)

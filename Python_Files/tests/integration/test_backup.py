@@ -26,6 +26,7 @@ import pytest
 from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.backup import configuration, points
+from pipeline.backup.repository import Contents, Repository
 from pipeline.database.connection import connect
 from pipeline.database.migrations import migrate
 from pipeline.errors import PipelineError
@@ -319,7 +320,7 @@ def test_while_the_repository_cannot_be_written_no_point_is_noted_and_later_noth
         directory.chmod(0o500)
     cluster.add("while it is closed", 300)
     with pytest.raises(PipelineError, match="did not reach the repository") as caught:
-        points.take(cluster.settings, archive.name, None, seconds=4)
+        points.take(cluster.settings, [Repository(cluster.settings, Contents(archive.name, 0, []))], None, seconds=4)
     assert "1 segments wait" in caught.value.detail
     assert "failures was" in caught.value.detail
     assert cluster.journal == [first]
@@ -336,10 +337,10 @@ def test_while_the_repository_cannot_be_written_no_point_is_noted_and_later_noth
 
 def test_a_segment_that_vanished_from_the_repository_is_told_at_the_next_point(cluster: Cluster) -> None:
     cluster.back_up()
-    cluster.rows("SELECT pg_switch_wal() FROM pg_create_restore_point('in between')")
-    waits = "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1) FROM pg_stat_archiver"
-    until(lambda: cluster.rows(waits) == [(True,)], "the segment in between is archived")
-    [(segment,)] = cluster.rows("SELECT last_archived_wal FROM pg_stat_archiver")
+    [(segment,)] = cluster.rows("SELECT pg_walfile_name(pg_create_restore_point('in between'))")
+    cluster.rows("SELECT pg_switch_wal()")
+    waits = "SELECT last_archived_wal >= %s FROM pg_stat_archiver"
+    until(lambda: cluster.rows(waits, [segment]) == [(True,)], "the segment in between is archived")
     cluster.segment_file(segment).unlink()
     told = cluster.back_up(ok=False)
     assert told.returncode == 1

@@ -14,7 +14,7 @@ import pytest
 from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.backup import command, configuration, points
-from pipeline.backup.repository import BaseBackup, Contents
+from pipeline.backup.repository import BaseBackup, Contents, Repository
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
@@ -50,7 +50,7 @@ def test_the_archive_command_survives_every_path(tmp_path: Path, name: str) -> N
 
 def test_no_wal_is_ever_dropped_and_a_quiet_database_is_archived_each_minute(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    assert "archive-push-queue-max" not in configuration.pgbackrest_conf(settings)
+    assert "archive-push-queue-max" not in configuration.pgbackrest_conf(settings, configuration.views(settings))
     assert "\narchive_timeout = 60\n" in backup.archiving_conf(settings)
 
 
@@ -65,7 +65,9 @@ def test_the_configuration_is_closed_to_other_users_and_has_no_secret(tmp_path: 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(settings.backup.stat().st_mode) == 0o700
     assert stat.S_IMODE(configuration.repository(settings).stat().st_mode) == 0o700
-    assert [entry.name for entry in settings.run.iterdir()] == ["pgbackrest.conf"], "no half-written file is left"
+    assert {entry.name for entry in settings.run.iterdir()} == {"pgbackrest.conf", path.name}, (
+        "no half-written file is left"
+    )
 
 
 def test_a_directory_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def base(began: datetime, *, faulty: bool = False) -> BaseBackup:
 )
 def test_a_base_backup_is_due_by_its_age(tmp_path: Path, backups: list[BaseBackup], due: bool) -> None:
     settings = settings_in(tmp_path, BACKUP_FULL_HOURS="6")
-    assert command.is_due(settings, Contents("15-1", 1, backups), NOW) is due
+    assert bool(command.why_due(Repository(settings, Contents("15-1", 1, backups)), [], NOW)) is due
 
 
 def point(name: str) -> points.Point:

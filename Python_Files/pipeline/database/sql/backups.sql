@@ -26,11 +26,22 @@ SELECT current_setting('archive_mode'), current_setting('archive_command')
 -- The newest file of the WAL that was archived; nothing since the last crash.
 SELECT last_archived_wal FROM pg_stat_archiver
 
+-- name: archiving_fails
+-- Whether the last attempt failed.
+SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver
+
 -- name: archiving_failures
 -- Why segments do not leave: failures, the last one, and how many segments wait.
 SELECT failed_count, last_failed_wal, last_failed_time,
     (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready')
 FROM pg_stat_archiver
+
+-- name: pushing_errors
+-- What pgBackRest has left in this directory of the server: per segment, why it could not be sent.
+SELECT pg_read_file(%(directory)s || '/' || name, 0, 8192, true)
+FROM pg_ls_dir(%(directory)s, true, false) AS files(name)
+WHERE name LIKE '%%.error'
+ORDER BY name
 
 -- name: note_restore_point
 -- A moment that can be restored from now on.
