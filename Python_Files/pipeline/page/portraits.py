@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 
 KEPT_SECONDS = 3_600.0
 """A picture of our own making gives place to the real one when that could be fetched."""
-MISSING_SECONDS = 30.0
+MISSING_SECONDS = 5.0
 MOST_BYTES = 2_000_000
 _TYPES = ("image/jpeg", "image/png")
 _PATH = re.compile(r"download/[A-Za-z0-9._/-]+")

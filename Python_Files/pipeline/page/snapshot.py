@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 BUSY_SECONDS, IDLE_SECONDS = 2.0, 15.0
 SLOW_SECONDS, SLOW_IDLE_SECONDS = 10.0, 30.0
-PEOPLE, REJECTED = 30, 50
+PEOPLE, REJECTED = 20, 50
 SHARE = 0.1
 """Of the time at most so much goes into looking: a look that takes longer makes the next one later."""
 _BEFORE = {topics.TO_POSTGRESQL: "postgresql", topics.TO_NOCODB: "nocodb"}

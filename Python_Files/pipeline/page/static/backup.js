@@ -16,7 +16,11 @@ function since(moment) {
 export function showBackup(backup) {
   if (!backup) return;
   last = backup;
-  byId("backup").replaceChildren(
+  const place = byId("backup");
+  const now = JSON.stringify([backup, since(backup.last_backup), since(backup.last_wal), since(backup.last_proof)]);
+  if (place.dataset.shown === now) return; // what somebody has selected stays so
+  place.dataset.shown = now;
+  place.replaceChildren(
     make("dl", { class: "facts" },
       fact("Last backup", since(backup.last_backup), backup.last_wal && `WAL archived ${since(backup.last_wal)}`),
       fact("Last proof", since(backup.last_proof), backup.ok ? "restored and compared: the same" : "restored and compared with the live database"),

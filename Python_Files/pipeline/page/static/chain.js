@@ -1,7 +1,7 @@
 // The chain as a drawing: across where there is room, else from top to bottom; and the same as a table for who hears it.
 
 import { byId, draw, make } from "./element.js";
-import { ago, count, rate } from "./words.js";
+import { ago, count, rate, time } from "./words.js";
 
 const NAMES = {
   "1-Add_Timestamp": "1-Add_Timestamp", "2-Add_Label": "2-Add_Label",
@@ -12,6 +12,8 @@ const READS = {
   "3-Add_Database-postgresql": "users.labelled", "3-Add_Database-nocodb": "users.labelled",
 };
 const ACROSS = 940; // pixels; below, the drawing goes down
+
+let shown = null;
 
 function text(x, y, content, kind, anchor = "middle") {
   return draw("text", { x, y, class: kind, "text-anchor": anchor }, content);
@@ -29,9 +31,9 @@ function stateOf(stage) {
 function box(x, y, width, height, title, facts, colour, state) {
   const parts = [
     draw("rect", { x, y, width, height, rx: 12, class: `box ${colour} ${state === "gone" ? "gone" : ""}` }),
-    text(x + 14, y + 25, title, "name", "start"),
+    draw("circle", { cx: x + 19, cy: y + 20.5, r: 4.5, class: `dot ${state}` }),
+    text(x + 31, y + 25, title, "name", "start"),
   ];
-  if (state) parts.push(draw("circle", { cx: x + width - 16, cy: y + 20, r: 4.5, class: `dot ${state}` }));
   facts.filter(Boolean).forEach(([content, kind = ""], row) => parts.push(text(x + 14, y + 45 + 18 * row, content, `fact ${kind}`, "start")));
   return draw("g", {}, ...parts);
 }
@@ -47,7 +49,7 @@ function feedBox(x, y, width, feed) {
   const failed = last && last.failure;
   return box(x, y, width, 88, "0-Get_Data",
     [[`${rate(feed.rate)} · ${last ? last.source : "no fetch yet"}`],
-      last && [failed ? `failed: ${last.failure}` : `${count(last.received)} people, ${ago(last.at)}`, failed ? "refused" : ""]],
+      last && [failed ? `failed: ${last.failure}` : `${count(last.received)} people at ${time(last.at)}`, failed ? "refused" : ""]],
     "orange", failed ? "paused" : "working");
 }
 
@@ -61,7 +63,7 @@ function tip(x, y, down) {
 
 function across(chain, stage) {
   const boxes = draw("g", {});
-  const w = 168, gap = 112, y = 96, mid = y + 44;
+  const w = 184, gap = 120, y = 96, mid = y + 44;
   const x = [2, 2 + w + gap, 2 + 2 * (w + gap)];
   const sinkX = 2 + 3 * (w + gap) + 4, sinkY = [30, 162], sinkW = 184, storeX = sinkX + sinkW + 34;
   const arrow = (from, to, name, one) => [
@@ -131,7 +133,7 @@ function table(chain) {
     make("th", { scope: "row" }, stage.name), make("td", {}, stateOf(stage)[1]), make("td", {}, waits(stage)),
     make("td", {}, rate(stage.rate)), make("td", {}, count(stage.refused))));
   const head = ["Stage", "State", "Waiting", "Records a second", "Rejected"].map((name) => make("th", { scope: "col" }, name));
-  return make("table", { class: "hidden" }, make("caption", {}, "The stages of the chain"), make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
+  return make("table", {}, make("caption", {}, "The stages of the chain"), make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
 }
 
 export function showChain(chain) {
@@ -139,7 +141,13 @@ export function showChain(chain) {
   const stage = (name) => chain.stages.find((one) => one.name === name);
   const [width, height, boxes] = (place.clientWidth < ACROSS ? down : across)(chain, stage);
   const drawing = draw("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, boxes);
-  place.replaceChildren(drawing, table(chain));
-  const last = chain.feed.last;
+  place.replaceChildren(drawing, make("div", { class: "hidden" }, table(chain)));
+  shown = chain;
+  tickChain();
+}
+
+export function tickChain() {
+  if (!shown) return;
+  const last = shown.feed.last;
   byId("feed").textContent = last ? `Last fetch ${ago(last.at)}, from ${last.source}` : "Nothing was fetched yet";
 }

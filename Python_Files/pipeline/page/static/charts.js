@@ -18,10 +18,16 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function series(label, name, unit, filled) {
+// A piece between two without anybody is no line, so it is a dot.
+function alone(plot, number) {
+  const list = plot.data[number];
+  return list.flatMap((one, at) => (one !== null && (list[at - 1] ?? null) === null && (list[at + 1] ?? null) === null ? [at] : []));
+}
+
+function series(label, name, unit, filled, dash) {
   return {
-    label, stroke: colour(name), width: 2, fill: filled ? `${colour(name)}22` : undefined, points: { show: false },
-    value: (_, value) => (value === null || value === undefined ? "–" : unit(value)), spanGaps: true,
+    label, stroke: colour(name), width: 2, dash, fill: filled ? `${colour(name)}22` : undefined, points: { show: true, size: 5, fill: colour(name), filter: alone },
+    value: (_, value) => (value === null || value === undefined ? "–" : unit(value)),
   };
 }
 
@@ -45,7 +51,13 @@ function plot(id, lines, data, unit, summary) {
     return;
   }
   place.replaceChildren(make("p", { class: "hidden" }, summary));
-  drawn.push(new uPlot(options(place, lines, unit), data, place));
+  const last = data[0].length - 1;
+  const settings = options(place, lines, unit);
+  // With nobody pointing at it the legend tells the newest.
+  settings.hooks = { setCursor: [(one) => one.cursor.idx === null && one.setLegend({ idx: last }, false)] };
+  const made = new uPlot(settings, data, place);
+  made.setLegend({ idx: last }, false);
+  drawn.push(made);
 }
 
 function whole(list) {
@@ -58,10 +70,12 @@ function show() {
   drawn = [];
   const told = charts[span];
   const minutes = told.seconds / 60;
-  const perMinute = (list) => list.map((one) => one / minutes);
+  // Of the piece that is not over yet, only the times are told: its count would look like a fall.
+  const over = (list) => list.slice(0, -1);
+  const perMinute = (list) => over(list).map((one) => one / minutes);
   const number = (value) => count(Math.round(value * 10) / 10);
-  plot("throughput", [series("PostgreSQL", "blue", number, true), series("NocoDB", "green", number, false)],
-    [told.at, perMinute(told.postgresql), perMinute(told.nocodb)], number,
+  plot("throughput", [series("PostgreSQL", "blue", number, true), series("NocoDB", "green", number, false, [5, 4])],
+    [over(told.at), perMinute(told.postgresql), perMinute(told.nocodb)], number,
     `In the last ${span}: ${count(whole(told.postgresql))} people into PostgreSQL, ${count(whole(told.nocodb))} into NocoDB.`);
   const last = told.median.findLast((one) => one !== null);
   plot("latency", [series("median", "blue", duration, false), series("95th percentile", "orange", duration, true)],

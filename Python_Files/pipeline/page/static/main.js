@@ -1,7 +1,7 @@
 // What comes in goes to its place on the page; what does not come in any more is told.
 
 import { showBackup, tickBackup } from "./backup.js";
-import { showChain } from "./chain.js";
+import { showChain, tickChain } from "./chain.js";
 import { prepareCharts, showCharts } from "./charts.js";
 import { follow } from "./connection.js";
 import { byId, make } from "./element.js";
@@ -95,6 +95,7 @@ follow({
 });
 
 setInterval(() => {
+  tickChain();
   tickPeople();
   tickBackup();
   tellNotices();

@@ -15,14 +15,20 @@ function face(person) {
   const tone = parseInt(person.uuid.slice(0, 2), 16) % 3;
   const place = make("span", { class: `face tone${tone}`, "aria-hidden": "true" }, initials(person));
   const found = PORTRAIT.exec(person.picture);
-  if (found) {
-    const image = new Image(48, 48);
-    image.alt = "";
-    image.decoding = "async";
-    image.onload = () => place.replaceChildren(image);
-    image.src = `/page/portraits/${found[1]}/${found[2]}`;
-  }
+  if (found) load(place, `/page/portraits/${found[1]}/${found[2]}`, [6, 20, 60]);
   return place;
+}
+
+// Somebody is in PostgreSQL a moment before NocoDB has their picture: until then, the initials.
+function load(place, address, again) {
+  const image = new Image(48, 48);
+  image.alt = "";
+  image.decoding = "async";
+  image.onload = () => place.replaceChildren(image);
+  image.onerror = () => {
+    if (again.length) setTimeout(() => place.isConnected && load(place, address, again.slice(1)), again[0] * 1000);
+  };
+  image.src = address;
 }
 
 function card(person, isNew) {
