@@ -58,26 +58,49 @@ SELECT system_identifier FROM pg_control_system()
 
 -- name: nocodb_tables
 -- The tables that NocoDB keeps people's rows in: schema, table, title, whether the pipeline fills it.
-SELECT c.table_schema, c.table_name, coalesce(m.title, c.table_name), bool_or(c.column_name = 'uuid')
+SELECT c.table_schema, c.table_name, coalesce(min(m.title), c.table_name), bool_or(c.column_name = 'uuid')
 FROM information_schema.columns c
 JOIN information_schema.tables t USING (table_schema, table_name)
-LEFT JOIN public.nc_models_v2 m ON m.table_name = c.table_name AND m.base_id = c.table_schema
+-- Another source of the same base, the pipeline's, may have a table of the same name; that one is not in this database.
+LEFT JOIN (public.nc_models_v2 m JOIN public.nc_sources_v2 s ON s.id = m.source_id AND s.alias IS DISTINCT FROM 'pipeline')
+    ON m.table_name = c.table_name AND m.base_id = c.table_schema
 WHERE t.table_type = 'BASE TABLE' AND c.table_schema NOT IN ('public', 'pg_catalog', 'information_schema')
-GROUP BY 1, 2, 3
+GROUP BY 1, 2
 HAVING bool_or(c.column_name = 'created_at') AND bool_or(c.column_name = 'updated_at')
 ORDER BY 1, 2
 
 -- name: nocodb_designs_since
--- What else people made or changed in NocoDB since a moment: kind, how many.
+-- What else people made or changed in NocoDB since a moment: kind, how many. Not the project's own work: its table, the
+-- first account, what NocoDB reads of the pipeline's database at a start, and what comes with a new table.
+WITH models AS (
+    SELECT m.id, m.table_name, m.created_at, m.updated_at, s.alias IS NOT DISTINCT FROM 'pipeline' AS is_read,
+        m.created_at + interval '1 minute' AS settled_at
+    FROM public.nc_models_v2 m
+    LEFT JOIN public.nc_sources_v2 s ON s.id = m.source_id
+)
 SELECT kind, count(*)
 FROM (
-    SELECT 'tables' AS kind, created_at, updated_at FROM public.nc_models_v2
-    UNION ALL SELECT 'columns', created_at, updated_at FROM public.nc_columns_v2
-    UNION ALL SELECT 'views', created_at, updated_at FROM public.nc_views_v2
-    UNION ALL SELECT 'comments', created_at, updated_at FROM public.nc_comments
-    UNION ALL SELECT 'accounts', created_at, created_at FROM public.nc_users_v2
+    SELECT 'tables' AS kind, greatest(created_at, updated_at) AS changed_at
+    FROM models
+    WHERE NOT is_read AND (table_name <> 'users' OR updated_at > settled_at)
+    UNION ALL
+    SELECT 'columns', greatest(c.created_at, c.updated_at)
+    FROM public.nc_columns_v2 c
+    JOIN models m ON m.id = c.fk_model_id
+    WHERE NOT m.is_read AND greatest(c.created_at, c.updated_at) > m.settled_at
+    UNION ALL
+    SELECT 'views', greatest(v.created_at, v.updated_at)
+    FROM public.nc_views_v2 v
+    JOIN models m ON m.id = v.fk_model_id
+    WHERE greatest(v.created_at, v.updated_at) > m.settled_at
+    UNION ALL
+    SELECT 'comments', greatest(created_at, updated_at) FROM public.nc_comments
+    UNION ALL
+    SELECT 'accounts', created_at
+    FROM public.nc_users_v2
+    WHERE created_at > (SELECT min(created_at) FROM public.nc_users_v2)
 ) AS made
-WHERE greatest(created_at, updated_at) >= %(moment)s
+WHERE changed_at >= %(moment)s
 GROUP BY kind
 ORDER BY kind
 
