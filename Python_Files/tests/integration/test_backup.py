@@ -235,10 +235,8 @@ def settle(place: Path) -> Cluster:
         "BACKUP_DIR": str(place / "backup"),
         "RUN_AS_USER": USER,
         "POSTGRES_PORT": str(free_port()),
+        **dict.fromkeys(all_settings.secret_names(), "password-of-tests"),
         "NOCODB_ENCRYPTION_KEY": "k" * 32,
-        "NOCODB_ADMIN_PASSWORD": "administrator-of-tests",
-        "NOCODB_JWT_SECRET": "signature-of-tests",
-        **{f"{role}_PASSWORD": "password-of-tests" for role in ("POSTGRES", "PIPELINE_DB", "NOCODB_DB", "READER_DB")},
     }
     (place / "env").write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
     os.chown(place / "env", *OWNER)
