@@ -183,7 +183,9 @@ def read(raw: bytes, declared: Sequence[Parameter]) -> dict[str, Any]:
         if name not in by_name:
             known = ", ".join(by_name) or "none"
             told = name if len(name) <= 60 else f"{name[:60]}..."
-            raise Refusal(400, f"there is no parameter {told!r}", hint=f"The parameters: {known}.", parameter=told)
+            raise Refusal(
+                400, f"there is no parameter {told!r}", hint=f"The parameters: {known}.", parameter=told or "query"
+            )
         if name in seen:
             raise Refusal(400, f"{name} is given more than once", parameter=name)
         seen.add(name)
