@@ -119,6 +119,7 @@ where_to_look() {
 
   People      ${address%/}/dashboard
   Login       $(setting NOCODB_ADMIN_EMAIL admin@randomuser.example), password: NOCODB_ADMIN_PASSWORD in $ENV_FILE
+  Page        http://localhost:$(setting API_PORT 8000)/
   API         http://localhost:$(setting API_PORT 8000)/docs
   PostgreSQL  docker compose exec postgres psql pipeline
   Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh

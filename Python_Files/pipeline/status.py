@@ -135,7 +135,7 @@ def urls(settings: Settings) -> dict[str, str]:
     """Where to look."""
     base = settings.nocodb_public_url or f"http://localhost:{settings.nocodb_port}"
     api = settings.read_api_url if settings.pipeline_mode != "docker" else f"http://localhost:{settings.api_port}"
-    return {"nocodb": f"{base.rstrip('/')}/dashboard", "api": f"{api}/docs"}
+    return {"nocodb": f"{base.rstrip('/')}/dashboard", "api": f"{api}/docs", "page": f"{api}/"}
 
 
 def settled(settings: Settings) -> bool:

@@ -197,6 +197,7 @@ def where_to_look(settings: Settings) -> None:
         f"""
   People      {addresses["nocodb"]}
   Login       {settings.nocodb_admin_email}, password: NOCODB_ADMIN_PASSWORD in {env_file()}
+  Page        {addresses["page"]}
   API         {addresses["api"]}
   PostgreSQL  {settings.postgres_host}:{settings.postgres_port}, database pipeline, role pipeline_reader
   Status      Administrator_scripts/Status.sh, logs: Administrator_scripts/Logs.sh, end: ./Project_Stop.sh

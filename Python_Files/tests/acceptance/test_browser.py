@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from chromium import browser
 from conftest import Instance, until
 from pipeline import settings as all_settings
 from pipeline.nocodb.client import Client
@@ -67,26 +64,6 @@ class Seen(NamedTuple):
     card: str
     faces_of_card: list[int]
     screenshots: list[Path]
-
-
-@contextmanager
-def browser(width: int = 1440, height: int = 900) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium of its own, that asks nobody outside for anything."""
-    profile = tempfile.mkdtemp(prefix="chromium-")
-    options = webdriver.ChromeOptions()
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
-        *("disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars"),
-        *(f"user-data-dir={profile}", f"window-size={width},{height}", "lang=en-US"),
-    ):
-        options.add_argument(f"--{flag}")
-    options.binary_location = shutil.which("chromium") or ""
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 def _seen(driver: webdriver.Chrome, selector: str, text: str = "") -> WebElement:
