@@ -33,7 +33,8 @@ Token = Annotated[HTTPAuthorizationCredentials | None, Depends(authorization.des
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
-    results: Annotated[int, msgspec.Meta(ge=1, le=MOST_RESULTS)]
+    # To JSON 25.0 is a whole number too.
+    results: Annotated[float, msgspec.Meta(ge=1, le=MOST_RESULTS)]
 
 
 _BODY: dict[str, Any] = {
@@ -73,8 +74,10 @@ async def order_ingest(request: Request, _: Token) -> Response:
     authorization.check(request)
     parameters.query(request, ())
     asked = await bodies.read(request, _Order)
+    if not asked.results.is_integer():
+        raise Refusal(400, f"results is {asked.results}; allowed: a whole number", parameter="results")
     _bound.take("fetches")
-    ordered = _ingests(request).order(asked.results)
+    ordered = _ingests(request).order(int(asked.results))
     return answer(ordered, 202, {"Location": ordered.follow})
 
 
