@@ -30,16 +30,9 @@ TEXT
 }
 
 main() {
-    local argument
-    for argument in "$@"; do
-        case "$argument" in -h | --help) usage && return ;; esac
-    done
-    [[ -x "$PYTHON" ]] || fail "the pipeline is not installed" "there is no $PYTHON" "Run ./Project_Initialize.sh first."
-    if [[ "$(mode)" == docker ]]; then
-        fail "Restore.sh is for the native way so far" "PIPELINE_MODE is docker" \
-            "Administrator_scripts/Move.sh --to native moves this installation; nothing was changed."
-    fi
-    as_service_user "$PYTHON" -m pipeline.backup.restore_command "$@"
+    ! asks_for_help "$@" || { usage && return; }
+    or_in_containers restore "$@"
+    run_python -m pipeline.backup.restore_command "$@"
 }
 
 main "$@"

@@ -15,10 +15,15 @@ check_postgres_data() {
         --volume "$volume:/var/lib/postgresql:ro" --entrypoint bash "$(postgres_image)" -c '
             postgres --version | sed -E "s/^[^0-9]*([0-9]+).*/\1/"
             cd /var/lib/postgresql || exit 1
+            [ ! -e data-restoring ] || echo restoring
             for place in data . */docker; do
                 [ ! -s "$place/PG_VERSION" ] || printf "%s %s\n" "$(<"$place/PG_VERSION")" "$place"
             done' --)" || fail "PostgreSQL's data cannot be looked at" "volume $volume" "The lines above say why."
     wanted="$(head -n 1 <<<"$found")"
+    if [[ "$found" == *restoring* ]]; then
+        tell Restore "one was cut off, or is at work; the OLD data is in place"
+        found="$(grep -v '^restoring$' <<<"$found")"
+    fi
     # The first one that was found is the one that the server uses.
     read -r version place < <(sed -n 2p <<<"$found") || return 0
     [[ "$version" == "$wanted" ]] || fail "PostgreSQL's data is of another major version" \

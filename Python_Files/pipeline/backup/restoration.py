@@ -28,12 +28,13 @@ _SPARE_BYTES = 256 << 20
 
 def check_room(settings: Settings, planned: Plan) -> None:
     """The old data directory stays, so there must be room for another one. Raises PipelineError."""
-    free, wanted = shutil.disk_usage(settings.data).free, planned.base.database_bytes + _SPARE_BYTES
+    data = configuration.cluster(settings)[0]
+    free, wanted = shutil.disk_usage(data.parent).free, planned.base.database_bytes + _SPARE_BYTES
     if free < wanted:
         raise PipelineError(
             "there is no room for a second data directory; the old one is kept until you delete it",
-            detail=f"{settings.data} has {free >> 20} MiB left, {wanted >> 20} MiB are needed",
-            hint="Delete what an earlier restore has left (postgresql-before-restore-...), or free the room otherwise.",
+            detail=f"{data.parent} has {free >> 20} MiB left, {wanted >> 20} MiB are needed",
+            hint=f"Delete what an earlier restore left ({data.name}-before-restore-...), or free the room otherwise.",
         )
 
 
@@ -44,7 +45,7 @@ def restore(settings: Settings, planned: Plan) -> Path | None:
     directory is in its place again and nothing runs, or, if not even the files could be had, nothing was touched.
     """
     data = postgresql_server.directory(settings)
-    old = settings.data / f"postgresql-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}" if data.exists() else None
+    old = kept_directory(settings) if data.exists() else None
     note = Note(
         kind=unfinished.WHOLE,
         target=str(planned.target),
@@ -53,7 +54,7 @@ def restore(settings: Settings, planned: Plan) -> Path | None:
     )
     unfinished.write(settings, note)
     try:
-        planned = _fetch(settings, planned)
+        planned = fetch(settings, planned, data)
         with servers.alone(settings):
             with step("Pipeline", "stopped"):
                 servers.bring_down(settings)
@@ -98,38 +99,49 @@ def settle(settings: Settings, note: Note | None) -> None:
 
 
 def new_directory(settings: Settings) -> Path:
-    return settings.data / "postgresql-restoring"
+    """Where the files are fetched to, beside the data directory."""
+    data = configuration.cluster(settings)[0]
+    return data.with_name(f"{data.name}-restoring")
 
 
-def _fetch(settings: Settings, planned: Plan) -> Plan:
-    """The plan whose files were had: of two repositories the other one's, when this one's base backup is damaged."""
+def kept_directory(settings: Settings) -> Path:
+    """Where the data directory is moved to now."""
+    data = configuration.cluster(settings)[0]
+    return data.with_name(f"{data.name}-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+
+
+def fetch(settings: Settings, planned: Plan, replayed_at: Path) -> Plan:
+    """The base backup into the new directory, to be started at ``replayed_at``. When it raises, nothing is left.
+
+    The plan whose files were had: of two repositories the other one's, when this one's base backup is damaged.
+    """
     try:
-        _fetch_from(settings, planned)
+        _fetch_from(settings, planned, replayed_at)
     except PipelineError as error:
         planned = without(settings, planned, error)
         warn(f"the other repository is restored from: {planned.instead}")
-        _fetch_from(settings, planned)
+        _fetch_from(settings, planned, replayed_at)
     return planned
 
 
-def _fetch_from(settings: Settings, planned: Plan) -> None:
-    new, data = new_directory(settings), postgresql_server.directory(settings)
+def _fetch_from(settings: Settings, planned: Plan, replayed_at: Path) -> None:
+    new = new_directory(settings)
     repository.end_restores_into(new)
     shutil.rmtree(new, ignore_errors=True)
     command = [configuration.program(), f"--config={configuration.config_file(planned.source)}"]
-    command += [f"--stanza={configuration.STANZA}", "archive-get"]
+    command += [f"--stanza={configuration.STANZA}", f"--pg1-path={replayed_at}", "archive-get"]
     try:
         with step("Base backup", f"{planned.base.label} fetched and its sums compared"):
             repository.run(
                 planned.source,
                 "restore",
                 f"--pg1-path={new}",
-                # It is moved to the place of the cluster before it is started.
+                # It may be moved before it is started.
                 f'--recovery-option=restore_command={shlex.join(command).replace("%", "%%")} %f "%p"',
                 *target.pgbackrest_arguments(planned.target, planned.base),
             )
         if not (new / "PG_VERSION").exists():
-            raise PipelineError("the base backup has no cluster in it", detail=str(data))
+            raise PipelineError("the base backup has no cluster in it", detail=planned.base.label)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -165,8 +177,7 @@ def _replay(settings: Settings, planned: Plan) -> None:
         _REPLAY_SECONDS,
         told=f"has replayed {len(planned.segments)} segments of WAL",
     )
-    line = _timeline(settings)
-    tell("Proof", proven_end(planned, postgresql_server.directory(settings), line))
+    tell("Proof", proven_end(planned, postgresql_server.directory(settings), timeline(settings)))
 
 
 def _has_ended(settings: Settings) -> bool:
@@ -178,14 +189,16 @@ def _has_ended(settings: Settings) -> bool:
     except PipelineError as error:
         # A password that was changed after that moment can be set only when the recovery is over.
         raise PassingFault(error.message, detail=error.detail) from None
-    return not _asked(settings, "SELECT pg_is_in_recovery()")
+    return not asked(settings, "SELECT pg_is_in_recovery()")
 
 
-def _timeline(settings: Settings) -> int:
-    return chain.timeline(str(_asked(settings, "SELECT pg_walfile_name(pg_current_wal_lsn())")))
+def timeline(settings: Settings) -> int:
+    """The timeline of the server that answers."""
+    return chain.timeline(str(asked(settings, "SELECT pg_walfile_name(pg_current_wal_lsn())")))
 
 
-def _asked(settings: Settings, question: str) -> object:
+def asked(settings: Settings, question: str) -> object:
+    """The one value of the answer. Raises PassingFault."""
     connection = connect(settings, role="postgres", database="postgres", name="restore")
     try:
         with passing(), connection, connection.cursor() as cursor:

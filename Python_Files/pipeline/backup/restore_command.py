@@ -24,6 +24,7 @@ from pipeline.backup import (
     scratch,
     unfinished,
 )
+from pipeline.backup.exchange import Sinks
 from pipeline.backup.plan import Plan
 from pipeline.database import replacement
 from pipeline.errors import PassingFault, PipelineError, UsageError
@@ -50,7 +51,8 @@ def restore(settings: Settings, asked: str | None, *, only: bool, dry_run: bool,
         if only:
             exchange.live_answers(settings)
         planned = plan.plan(settings, asked)
-        restoration.installed()
+        if not _in_containers(settings):  # an image has its programs
+            restoration.installed()
         with step("WAL", f"{len(planned.segments)} segments read, none is missing or damaged"):
             planned = plan.check_wal(settings, planned)
         (exchange if only else restoration).check_room(settings, planned)
@@ -61,7 +63,15 @@ def restore(settings: Settings, asked: str | None, *, only: bool, dry_run: bool,
         _confirm(yes)
         locks.enter_context(without_backups(settings))
         locks.enter_context(scratch.signals_raise())
-        return _restore_pipeline(settings, planned) if only else _restore(settings, planned)
+        if _in_containers(settings):
+            from pipeline.containers import restoring
+
+            return restoring.go_on(settings, planned, only=only)
+        return restore_pipeline(settings, planned, sinks.native(settings)) if only else _restore(settings, planned)
+
+
+def _in_containers(settings: Settings) -> bool:
+    return settings.pipeline_mode == "docker"
 
 
 def alone(settings: Settings) -> AbstractContextManager[None]:
@@ -89,9 +99,10 @@ def _settle(settings: Settings) -> None:
         warn(f"what a killed restore has left cannot be cleared away yet: {fault.message} ({fault.detail})")
 
 
-def _restore_pipeline(settings: Settings, planned: Plan) -> int:
+def restore_pipeline(settings: Settings, planned: Plan, writers: Sinks) -> int:
+    """The pipeline's database alone, with the locks held. The ledger's exit code. Raises PipelineError."""
     begin = time.monotonic()
-    old = exchange.restore(settings, planned, sinks.native(settings))
+    old = exchange.restore(settings, planned, writers)
     tell("Restore", "pipeline's database restored, sinks running (RTO)", time.monotonic() - begin)
     tell("Old data", f"is in the database {old}")
     tell("", f"when you do not need it any more: Database/Restore.sh --drop-old {old}")
@@ -112,7 +123,7 @@ def _restore(settings: Settings, planned: Plan) -> int:
     if old:
         tell("Old data", f"is in {old}")
         tell("", f"when you do not need it any more: rm -r {old}")
-    _put_back_files(settings, planned.target.moment)
+    put_back_files(settings, planned.target.moment)
     _note(settings)
     try:
         start.start(settings, offline=offline)
@@ -125,7 +136,7 @@ def _restore(settings: Settings, planned: Plan) -> int:
     return complete(settings, begin)
 
 
-def _put_back_files(settings: Settings, moment: datetime | None) -> None:
+def put_back_files(settings: Settings, moment: datetime | None) -> None:
     """NocoDB's files that its rows of that moment name. The databases are worth having without them."""
     try:
         with step("Files", "") as told:
@@ -175,7 +186,8 @@ def _tell(settings: Settings, planned: Plan, only: bool) -> None:
     if only:
         tell("Databases", "pipeline alone is put back; all else runs on, the sinks stop for its exchange")
     else:
-        tell("Databases", "pipeline and nocodb are put back; all parts are stopped meanwhile")
+        meanwhile = "what uses them is" if _in_containers(settings) else "all parts are"
+        tell("Databases", f"pipeline and nocodb are put back; {meanwhile} stopped meanwhile")
     moment = planned.target.moment or (planned.target.before.taken_at if planned.target.before else datetime.now(UTC))
     for line in losses.told(settings, moment, planned.target.before, only=only):
         print(f"  {line}", flush=True)

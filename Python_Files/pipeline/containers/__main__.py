@@ -20,6 +20,9 @@ _VERBS = {
     "setup-postgres": "give the superuser the password of .env and make the repository of the backups ready",
     "setup": "bring roles, tables and topics up to date",
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
+    "restore-finish": "replay and prove what a restore has fetched, and put it in the place of the data",
+    "restore-only-pipeline": "restore the pipeline's database alone; the script is asked to stop and start the sinks",
+    "restore-complete": "wait until both stores have everybody after a restore, and ask the ledger",
     "first-people": "fetch once and wait until those people are in both stores",
 }
 
@@ -36,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             made.add_argument("path", type=Path)
             made.add_argument("stage")
             made.add_argument("number", type=int)
+        elif verb == "restore-complete":
+            made.add_argument(
+                "--already", type=float, default=0.0, metavar="SECONDS", help="how long it took until now"
+            )
         elif verb == "reset-backups":
             made.add_argument("what", choices=["look", "set-aside", "delete"])
             made.add_argument("place", type=Path)
@@ -44,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _env_file(asked)
     if asked.verb == "reset-backups":
         return _reset_backups(asked.what, asked.place)
+    if asked.verb.startswith("restore-"):
+        return _restore(asked)
     return entry.main(asked.verb, lambda settings: _do(asked, settings))
 
 
@@ -83,12 +92,27 @@ def _reset_backups(what: str, place: Path) -> int:
     return 0
 
 
+def _restore(asked: argparse.Namespace) -> int:
+    def work(settings: Settings) -> int | None:
+        from pipeline.containers import restoring
+
+        if asked.verb == "restore-complete":
+            return restoring.complete(settings, asked.already)
+        if asked.verb == "restore-only-pipeline":
+            return restoring.only_pipeline(settings)
+        restoring.finish(settings)
+        return None
+
+    return entry.main("restore", work, level="ERROR", as_owner=False, unwritable="the restore cannot go on")
+
+
 def _do(asked: argparse.Namespace, settings: Settings) -> None:
     # Each verb loads what it alone needs.
     if asked.verb == "settings":
         from pipeline.containers import handed, volumes
 
         volumes.check(settings)
+        volumes.refuse_half_restored(handed.inside(settings))
         handed.hand_out(settings)
     elif asked.verb == "first-people":
         from pipeline.containers import first_people

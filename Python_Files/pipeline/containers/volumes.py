@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.backup import configuration, unfinished
 from pipeline.errors import PipelineError
+from pipeline.operations import lock
+from pipeline.operations.lock import Busy
 from pipeline.settings import Settings
 
 MOUNTED = Path("/volumes")
+RESTORING = "PIPELINE_RESTORE_KEY"
+"""In the environment of what a restore runs."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,35 @@ def _strangers(volume: Path, user: User) -> list[Path]:
     if inside and top.st_uid != user.uid and not top.st_mode & stat.S_IWOTH:
         found.append(volume)
     return found
+
+
+def refuse_half_restored(settings: Settings, mounted: Path = MOUNTED) -> None:
+    """Raise PipelineError when a server must not start now: a restore is at work, or the data is gone and can be had.
+
+    ``settings`` are those inside. A server without data begins an empty cluster, which is in a restore's way. The first
+    step of a restore itself says so, and is let through.
+    """
+    if os.environ.get(RESTORING):
+        return
+    if lock.is_held(unfinished.lock_file(settings)):
+        raise Busy("a restore is running", hint="Try again when it has ended.")
+    top = mounted / "postgres-data"
+    if (top / "data" / "PG_VERSION").exists() or not top.is_dir():
+        return
+    volume = f"{settings.compose_project_name}_postgres-data"
+    kept = sorted(path.name for path in top.glob("data-before-restore-*"))
+    if kept:
+        image = f"{settings.compose_project_name}/pipeline:0.1.0"
+        raise PipelineError(
+            "PostgreSQL's data directory is gone, and what it was before a restore is there",
+            detail=f"in the volume {volume} there is {kept[-1]} and no data; nothing was started",
+            hint="Database/Restore.sh --latest restores it. To use what is there instead: docker run --rm --user 0 "
+            f"--volume {volume}:/volume {image} mv /volume/{kept[-1]} /volume/data",
+        )
+    if (configuration.repository(settings) / "backup" / configuration.STANZA / "backup.info").exists():
+        raise PipelineError(
+            "PostgreSQL has no data, and there are backups of it",
+            detail=f"the volume {volume} is empty, and BACKUP_DIR is not; nothing was started",
+            hint="Database/Restore.sh --latest restores it. To begin anew instead, move what is in BACKUP_DIR to "
+            "another directory.",
+        )
