@@ -94,32 +94,30 @@ note() {
 
 # only_pipeline: that step, which asks for the sinks to be stopped and started by lines that begin with @. Ends with its status.
 only_pipeline() {
-    local line said answers ran=()
-    for line in "${SINKS[@]}"; do ! is_running "$line" || ran+=("$line"); done
-    answers="$(mktemp -u)"
-    mkfifo -m 600 "$answers"
-    exec {said}<>"$answers"
-    rm "$answers"
-    in_container restore -m pipeline.containers restore-only-pipeline <&"$said" | while IFS= read -r line; do
+    local service line pipe answers heard ran=()
+    for service in "${SINKS[@]}"; do ! is_running "$service" || ran+=("$service"); done
+    pipe="$(mktemp -u)"
+    mkfifo -m 600 "$pipe"
+    exec {answers}<>"$pipe"
+    exec {heard}<"$pipe"
+    rm "$pipe"
+    # It must not hold the writing end itself: with this script killed, it hears the end of the answers and undoes all.
+    in_container restore -m pipeline.containers restore-only-pipeline <&"$heard" {answers}>&- | while IFS= read -r line; do
         case "$line" in
-            @stop*) on_sinks stop >&"$said" ;;
-            @start*) on_sinks start >&"$said" ;;
+            @stop*) on_sinks stop ${ran[@]+"${ran[@]}"} >&"$answers" ;;
+            @start*) on_sinks start ${ran[@]+"${ran[@]}"} >&"$answers" ;;
             *) printf '%s\n' "$line" ;;
         esac
     done
 }
 
-# on_sinks stop|start: done, or why not, in one line. Those that did not run are left alone.
+# on_sinks stop|start SERVICE...: prints ok, or why not, in one line.
 on_sinks() {
-    local told
-    if ((${#ran[@]} == 0)); then
-        echo done
-    elif [[ "$1" == stop ]]; then
-        told="$(compose --progress quiet stop "${ran[@]}" 2>&1 </dev/null)" && echo done || printf '%s\n' "${told##*$'\n'}"
-    else
-        told="$(compose --progress quiet up --detach --no-deps --no-recreate --wait --wait-timeout 300 "${ran[@]}" 2>&1 </dev/null)" &&
-            echo done || printf '%s\n' "${told##*$'\n'}"
-    fi
+    local told status=0 command=(stop)
+    [[ "$1" == stop ]] || command=(up --detach --no-deps --no-recreate --wait --wait-timeout 300)
+    shift
+    (($# == 0)) || told="$(compose --progress quiet "${command[@]}" "$@" 2>&1 </dev/null)" || status=$?
+    if ((status == 0)); then echo ok; else printf '%s\n' "${told##*$'\n'}"; fi
 }
 
 # start WHY OFFLINE: the pipeline, with the feed that it had.

@@ -1,8 +1,8 @@
 """Database/Restore.sh in containers, where none may stop another: steps, between which the script does that.
 
-``go_on``, when all is planned, checked, told and agreed to: fetches the files beside the data directory, while everything
-still runs. The script stops what uses PostgreSQL. ``finish``, with no server: replay and proof where the files are, and
-only then the swap. The script starts what it stopped. ``complete``: both stores have everybody again.
+``go_on``, when all is planned, checked, told and agreed to: fetches the files beside the data directory, while
+everything still runs. The script stops what uses PostgreSQL. ``finish``, with no server: replay and proof where the
+files are, and only then the swap. The script starts what it stopped. ``complete``: both stores have everybody again.
 
 The pipeline's database alone goes in one step, ``only_pipeline``, in which the script is asked to stop and start the
 sinks. Planning, checks, losses, proof and exchange are those of the native way.
@@ -30,7 +30,7 @@ FETCHED = 3
 ONLY_PIPELINE = 4
 
 STOP, START = "@stop the sinks", "@start the sinks"
-"""Lines for the script, which answers each with a line: "done", or what went wrong."""
+"""Lines for the script, which answers each with a line: "ok", or what went wrong."""
 
 
 class _Planned(msgspec.Struct):
@@ -102,7 +102,7 @@ def _asked_for(what: str) -> None:
     """Raises PipelineError when the script cannot do it, or is not there any more."""
     print(what, flush=True)
     answer = sys.stdin.readline().strip()
-    if answer != "done":
+    if answer != "ok":
         raise PipelineError(
             "the sinks do not do what they should",
             detail=answer or f"nobody answered to '{what[1:]}'",
