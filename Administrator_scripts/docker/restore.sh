@@ -54,6 +54,7 @@ main() {
         STOPPED=""
         exit 1
     fi
+    in_container restore-files -m pipeline.containers restore-files </dev/null || true # it has told why
     note
     start "" "$offline" || fail "the databases are restored, and the rest does not start" "the lines above say why" \
         "./Project_Start.sh tries again."

@@ -33,8 +33,11 @@ _TELL_SECONDS = 10.0
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
-def fetch(settings: Settings, planned: Plan) -> None:
-    """The files into the new directory. Raises PipelineError when this PostgreSQL could not use them; none is left."""
+def fetch(settings: Settings, planned: Plan) -> Plan:
+    """The files into the new directory; the plan that they are of.
+
+    Raises PipelineError, also when this PostgreSQL could not use them; none is left then.
+    """
     major = planned.archive_id.partition("-")[0]
     if not (_PROGRAMS / major / "bin" / "postgres").exists():
         there = sorted(path.parent.parent.name for path in _PROGRAMS.glob("*/bin/postgres"))
@@ -44,7 +47,7 @@ def fetch(settings: Settings, planned: Plan) -> None:
             hint="Restore them with a version of this project that has it.",
         )
     new = restoration.new_directory(settings)
-    restoration.fetch(settings, planned, new)
+    planned = restoration.fetch(settings, planned, new)
     if (new / "pipeline.conf").exists():
         shutil.rmtree(new)
         raise PipelineError(
@@ -52,6 +55,7 @@ def fetch(settings: Settings, planned: Plan) -> None:
             detail="nothing was changed",
             hint="Restore them natively; Administrator_scripts/Move.sh --to docker moves it then.",
         )
+    return planned
 
 
 def finish(settings: Settings, planned: Plan) -> Path | None:

@@ -16,8 +16,11 @@ def database_is_gone(settings: Settings) -> bool:
     if settings.pipeline_mode == "docker":
         return False  # the data is in a volume, which cannot be seen from here
     data, _ = configuration.cluster(settings)
-    if (data / "PG_VERSION").exists():
-        return False
+    return not (data / "PG_VERSION").exists() and has_backups(settings)
+
+
+def has_backups(settings: Settings) -> bool:
+    """Whether a repository holds a base backup."""
     return any(_has_backups(view) for view in configuration.views(settings))
 
 

@@ -22,6 +22,7 @@ _VERBS = {
     "setup-nocodb": "bring NocoDB's base, table and views up to date",
     "restore-finish": "replay and prove what a restore has fetched, and put it in the place of the data",
     "restore-only-pipeline": "restore the pipeline's database alone; the script is asked to stop and start the sinks",
+    "restore-files": "put NocoDB's files of the restored moment back",
     "restore-complete": "wait until both stores have everybody after a restore, and ask the ledger",
     "first-people": "fetch once and wait until those people are in both stores",
 }
@@ -100,7 +101,10 @@ def _restore(asked: argparse.Namespace) -> int:
             return restoring.complete(settings, asked.already)
         if asked.verb == "restore-only-pipeline":
             return restoring.only_pipeline(settings)
-        restoring.finish(settings)
+        if asked.verb == "restore-files":
+            restoring.put_back_files(settings)
+        else:
+            restoring.finish(settings)
         return None
 
     return entry.main("restore", work, level="ERROR", as_owner=False, unwritable="the restore cannot go on")

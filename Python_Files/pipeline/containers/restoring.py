@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ import msgspec
 from pipeline.backup import beside, configuration, repository, restore_command, scratch
 from pipeline.backup.exchange import Sinks
 from pipeline.backup.plan import Plan
+from pipeline.backup.repository import BaseBackup
+from pipeline.backup.target import Target
 from pipeline.containers.volumes import RESTORING
 from pipeline.errors import PipelineError
 from pipeline.operations.telling import tell
@@ -34,14 +37,23 @@ STOP, START = "@stop the sinks", "@start the sinks"
 
 
 class _Planned(msgspec.Struct):
-    """What is to be done, and which run of the script it is for."""
+    """What is to be done, and which run of the script it is for. ``repository`` is the one that the plan is for."""
 
     key: str
-    plan: Plan
+    target: Target
+    base: BaseBackup
+    archive_id: str
+    segments: list[str]
+    repository: str
 
 
 def _note(settings: Settings) -> Path:
     return settings.run / "restore.plan"
+
+
+def _moment(settings: Settings) -> Path:
+    """Which moment was restored, for the step that puts the files back."""
+    return settings.run / "restore.moment"
 
 
 def go_on(settings: Settings, planned: Plan, *, only: bool) -> int:
@@ -51,8 +63,10 @@ def go_on(settings: Settings, planned: Plan, *, only: bool) -> int:
     """
     _note(settings).unlink(missing_ok=True)
     if not only:
-        beside.fetch(settings, planned)
-    noted = _Planned(os.environ.get(RESTORING, ""), planned)
+        planned = beside.fetch(settings, planned)
+    target, base, archive_id, segments, source, _ = planned
+    key, place = os.environ.get(RESTORING, ""), str(configuration.repository(source))
+    noted = _Planned(key, target, base, archive_id, segments, place)
     configuration.write_private(_note(settings), msgspec.json.encode(noted))
     return ONLY_PIPELINE if only else FETCHED
 
@@ -66,7 +80,9 @@ def _noted(settings: Settings) -> Plan:
     if found.key != os.environ.get(RESTORING, ""):
         raise PipelineError("another restore has begun meanwhile", hint="Try again when it has ended.")
     path.unlink()
-    return found.plan
+    views = configuration.views(settings)
+    source = next((view for view in views if str(configuration.repository(view)) == found.repository), settings)
+    return Plan(found.target, found.base, found.archive_id, found.segments, source)
 
 
 def finish(settings: Settings) -> None:
@@ -76,13 +92,22 @@ def finish(settings: Settings) -> None:
     """
     repository.refuse_root()
     with restore_command.alone(settings), restore_command.without_backups(settings), scratch.signals_raise():
-        old = beside.finish(settings, _noted(settings))
+        planned = _noted(settings)
+        old = beside.finish(settings, planned)
+        configuration.write_private(_moment(settings), msgspec.json.encode(planned.target.moment))
     if old:
         volume = f"{settings.compose_project_name}_postgres-data"
         image = f"{settings.compose_project_name}/pipeline:0.1.0"
         tell("Old data", f"is {old.name} in the volume {volume}")
         remove = f"docker run --rm --user 0 --volume {volume}:/volume {image} rm -r /volume/{old.name}"
         tell("", f"when you do not need it any more: {remove}")
+
+
+def put_back_files(settings: Settings) -> None:
+    """NocoDB's files of the moment that was restored. What cannot be put back is told and raises nothing."""
+    path = _moment(settings)
+    moment = msgspec.json.decode(path.read_bytes(), type=datetime | None) if path.exists() else None
+    restore_command.put_back_files(settings, moment)
 
 
 def complete(settings: Settings, seconds: float) -> int:

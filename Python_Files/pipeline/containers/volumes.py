@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.backup import configuration, unfinished
+from pipeline.backup import gone, unfinished
 from pipeline.errors import PipelineError
 from pipeline.operations import lock
 from pipeline.operations.lock import Busy
@@ -90,13 +90,12 @@ def refuse_half_restored(settings: Settings, mounted: Path = MOUNTED) -> None:
         raise PipelineError(
             "PostgreSQL's data directory is gone, and what it was before a restore is there",
             detail=f"in the volume {volume} there is {kept[-1]} and no data; nothing was started",
-            hint="Database/Restore.sh --latest restores it. To use what is there instead: docker run --rm --user 0 "
+            hint=f"{gone.REMEDY} restores it. To use what is there instead: docker run --rm --user 0 "
             f"--volume {volume}:/volume {image} mv /volume/{kept[-1]} /volume/data",
         )
-    if (configuration.repository(settings) / "backup" / configuration.STANZA / "backup.info").exists():
+    if gone.has_backups(settings):
         raise PipelineError(
-            "PostgreSQL has no data, and there are backups of it",
-            detail=f"the volume {volume} is empty, and BACKUP_DIR is not; nothing was started",
-            hint="Database/Restore.sh --latest restores it. To begin anew instead, move what is in BACKUP_DIR to "
-            "another directory.",
+            "the database is gone, and its backups are there; no new one is made in its place",
+            detail=f"the volume {volume} holds no database; BACKUP_DIR holds the backups of one",
+            hint=f"{gone.REMEDY} brings it back. To begin anew without anybody, move what is in BACKUP_DIR elsewhere.",
         )
