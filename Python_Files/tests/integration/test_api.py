@@ -351,7 +351,8 @@ def test_the_description_is_true(stack: Instance, token: dict[str, str]) -> None
     """Schemathesis makes up requests, right and wrong ones, from the description alone, and compares every answer."""
     done = stack.run(
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{stack.settings.read_api_url}/openapi.json",
-        "--header", f"Authorization: {token['Authorization']}", "--max-examples", "25", "--seed", "1", "--no-color", "--request-timeout", "30",
+        "--header", f"Authorization: {token['Authorization']}", "--max-examples", "25",
+        "--seed", "1", "--no-color", "--request-timeout", "30",
         seconds=900, ok=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:]
