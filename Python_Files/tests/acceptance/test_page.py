@@ -53,8 +53,8 @@ class Open:
         return [
             str(one["message"])
             for one in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-            # A portrait that NocoDB does not have yet, and the API while it is stopped.
-            if "portraits" not in one["message"] and "ERR_CONNECTION" not in one["message"]
+            # A portrait that NocoDB does not have yet, a token that was wrong, and the API while it is stopped.
+            if not any(word in one["message"] for word in ("/portraits/", "(Unauthorized)", "net::ERR_"))
         ]
 
 
