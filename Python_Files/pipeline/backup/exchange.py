@@ -27,7 +27,7 @@ from pipeline.backup.unfinished import Note
 from pipeline.database import contents, migrations, replacement
 from pipeline.database.replacement import LIVE, NEW
 from pipeline.errors import PassingFault, PipelineError
-from pipeline.operations.telling import step, tell
+from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import Settings
 
 # A proof of the backups may be at work.
@@ -108,7 +108,9 @@ def _is_undone(settings: Settings, note: Note) -> bool:
     """Nothing is left of it. When PostgreSQL does not answer, the next start clears it away."""
     with suppress(PipelineError):
         replacement.drop_new(settings)
-        if not replacement.exists(settings, note.old):
+        if replacement.exists(settings, note.old):
+            warn(f"the pipeline's database is restored; the old one is {note.old}. What comes after that failed:")
+        else:
             tell("Restore", "failed; the pipeline's database is what it was")
         return True
     return False

@@ -125,7 +125,9 @@ def read(settings: Settings) -> Contents:
     if not stanza["db"] and code in (1, 3):
         return Contents("", 0, [])
     if code not in (0, 2):
-        raise PipelineError("the repository cannot be used", detail=f"{message}: {configuration.repository(settings)}")
+        told = [one["status"]["message"] for one in stanza.get("repo", ()) if one["status"]["code"] != 0]
+        why = " ".join("; ".join(told or [message]).split())
+        raise PipelineError("the repository cannot be used", detail=f"{configuration.repository(settings)}: {why}")
     newest = stanza["db"][-1]
     backups = [_base_backup(one) for one in stanza["backup"] if one["database"]["id"] == newest["id"]]
     return Contents(f"{newest['version']}-{newest['id']}", newest["system-id"], backups)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from conftest import Instance, end, new_instance, until
 from pipeline.backup import chain, configuration, points
 from pipeline.database.connection import connect
+from pipeline.nocodb.client import Client
 
 pytestmark = [
     pytest.mark.integration,
@@ -17,7 +27,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance() -> Iterator[Instance]:
     one = new_instance()
     print(one.run("Project_Start.sh", "--offline").stdout)
@@ -25,8 +35,8 @@ def instance() -> Iterator[Instance]:
     end(one)
 
 
-def edit_in_nocodb(instance: Instance, uuid: str) -> None:
-    """What NocoDB itself writes when a person changes a cell."""
+def in_nocodbs_database(instance: Instance, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """The rows of a query on NocoDB's own database; {} is the table of the people."""
     connection = connect(instance.settings, role="postgres", database="nocodb", name="tests")
     try:
         with connection, connection.cursor() as cursor:
@@ -35,13 +45,16 @@ def edit_in_nocodb(instance: Instance, uuid: str) -> None:
                 "WHERE table_name = 'users' AND column_name = 'nc_order' AND table_schema <> 'public'"
             )
             schema = cursor.fetchone()[0]
-            cursor.execute(
-                f'UPDATE "{schema}".users SET company = %s, updated_at = now() AT TIME ZONE %s WHERE uuid = %s',  # noqa: S608
-                ("edited by a person", "UTC", uuid),
-            )
-            assert cursor.rowcount == 1
+            cursor.execute(sql.format(f'"{schema}".users'), values)
+            return list(cursor.fetchall())
     finally:
         connection.close()
+
+
+def edit_in_nocodb(instance: Instance, uuid: str) -> None:
+    """What NocoDB itself writes when a person changes a cell."""
+    edit = "UPDATE {} SET company = %s, updated_at = now() AT TIME ZONE %s WHERE uuid = %s RETURNING uuid"
+    assert in_nocodbs_database(instance, edit, "edited by a person", "UTC", uuid)
 
 
 def test_everybody_fetched_after_the_point_is_back_in_both_stores_and_edits_are_told_first(instance: Instance) -> None:
@@ -88,3 +101,117 @@ def test_everybody_fetched_after_the_point_is_back_in_both_stores_and_edits_are_
     assert len(list(instance.settings.data.glob("postgresql-before-restore-*"))) == 1
     newest = points.read_journal(instance.settings)[-1]
     assert chain.timeline(newest.wal_segment) > chain.timeline(point.wal_segment), "the next restore knows the way"
+
+
+def nobody_is_lost(instance: Instance, before: set[str]) -> None:
+    """Everybody comes to both stores, and the ledger agrees."""
+    until(lambda: before <= instance.in_postgresql(), "all are in PostgreSQL", 240)
+    until(lambda: before <= instance.in_nocodb(), "all are in NocoDB", 240)
+    assert instance.run("Administrator_scripts/Ledger.sh").returncode == 0
+
+
+def read_through_nocodb(instance: Instance) -> int:
+    """How many people NocoDB finds in the pipeline's own database, which it reads beside its own."""
+    ((table,),) = in_nocodbs_database(
+        instance,
+        "SELECT m.id FROM public.nc_models_v2 m JOIN public.nc_sources_v2 s ON s.id = m.source_id "
+        "WHERE m.table_name = 'users' AND s.alias = 'pipeline'",
+    )
+    client = Client(instance.settings)
+    try:
+        return int(client.call("GET", f"/api/v2/tables/{table}/records/count")["count"])
+    finally:
+        client.close()
+
+
+def kill_restore_when(instance: Instance, condition: Callable[[], object], *arguments: str) -> str:
+    """Start Restore.sh and kill its program when the condition holds; what it said until then."""
+    log = instance.directory / "restore.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [str(instance.root / "Database" / "Restore.sh"), *arguments, "--yes"],
+            env={**os.environ, **instance.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+        deadline = time.monotonic() + 240
+        while not condition():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.01)
+        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            if "pipeline.backup.restore_command" in " ".join(one.cmdline()):
+                one.send_signal(signal.SIGKILL)
+        process.wait(60)
+    return log.read_text(encoding="utf-8")
+
+
+def moved_aside(instance: Instance) -> list[Path]:
+    return list(instance.settings.data.glob("postgresql-before-restore-*"))
+
+
+def test_the_pipelines_database_alone_loses_nobody_and_no_edit_and_restores_that_fail_or_are_killed_neither(
+    instance: Instance,
+) -> None:
+    for directory in moved_aside(instance):
+        shutil.rmtree(directory)
+    instance.feed("--results", "200")
+    instance.run("Database/Backup.sh")
+    until(lambda: len(instance.in_nocodb()) >= 200, "people are in NocoDB")
+    began = datetime.now(UTC)
+    # The schedule's fetches flow all the time; the moment lies between two that are by hand.
+    instance.feed("--results", "100")
+    until(lambda: len(instance.in_postgresql()) >= 300, "they are stored")
+    moment = datetime.now(UTC)
+    instance.feed("--results", "300")
+    until(lambda: len(instance.in_nocodb()) >= 600, "the later ones are in NocoDB, too")
+    instance.run("Database/Backup.sh")
+    before = instance.in_postgresql()
+    edited = min(instance.in_nocodb())
+    edit_in_nocodb(instance, edited)
+    assert read_through_nocodb(instance) >= 600
+
+    told = instance.run("Database/Restore.sh", "--to", moment.isoformat(), "--only", "pipeline", "--yes").stdout
+    print(told)
+    assert "its database is not touched" in told
+    assert "sinks running (RTO)" in told
+    assert "missing" in told
+    nobody_is_lost(instance, before)
+    assert in_nocodbs_database(instance, "SELECT company FROM {} WHERE uuid = %s", edited) == [("edited by a person",)]
+    assert read_through_nocodb(instance) >= len(before), "NocoDB reads the new database"
+    assert instance.rows("SELECT count(*) FROM pipeline.restore_points WHERE taken_at > %s", (began,))[0][0] >= 1
+    ((double,),) = in_nocodbs_database(instance, "SELECT count(*) - count(DISTINCT uuid) FROM {}")
+    assert double == 0
+
+    # The repository goes away when the old data is moved aside, and the replay finds no WAL: all is put back.
+    archive = configuration.repository(instance.settings) / "archive"
+    away = archive.with_name("away")
+    failed = fail_restore(instance, lambda: archive.rename(away))
+    if archive.exists():
+        shutil.rmtree(archive)
+    away.rename(archive)
+    assert "started again with the data that it had" in failed
+    assert not moved_aside(instance)
+    nobody_is_lost(instance, before)
+
+    # Killed before the new data is proven, and after it.
+    kill_restore_when(instance, lambda: moved_aside(instance), "--latest")
+    assert "the OLD data is in place" in instance.run("Project_Start.sh", "--offline").stdout
+    assert not moved_aside(instance)
+    nobody_is_lost(instance, before)
+    note = instance.settings.run / "restore.json"
+    kill_restore_when(instance, lambda: note.exists() and b'"proven":true' in note.read_bytes(), "--latest")
+    assert "the NEW data was in place and proven" in instance.run("Project_Start.sh", "--offline").stdout
+    assert len(moved_aside(instance)) == 1
+    nobody_is_lost(instance, before)
+
+
+def fail_restore(instance: Instance, fault: Callable[[], object]) -> str:
+    """Restore.sh, with a fault that comes when the old data has been moved aside; what it said."""
+    failing = threading.Thread(target=lambda: (until(lambda: moved_aside(instance), "it is moved", 240), fault()))
+    failing.start()
+    done = instance.run("Database/Restore.sh", "--latest", "--yes", ok=False)
+    failing.join()
+    assert done.returncode == 1, done.stdout
+    return done.stdout
