@@ -190,6 +190,12 @@ def test_a_port_in_use_is_told_with_who_has_it(machine: Machine, taken: int) -> 
     assert "Set NOCODB_PORT" in told
 
 
+def test_the_port_of_the_read_api_is_looked_at_too(machine: Machine, taken: int) -> None:
+    told = machine.check("check_address", API_PORT=str(taken))
+    assert f"port {taken} is in use" in told
+    assert "Set API_PORT" in told
+
+
 def test_the_port_that_its_own_nocodb_has_is_no_fault(machine: Machine, taken: int) -> None:
     assert machine.check("check_address", NOCODB_PORT=str(taken), RUNNING="0123abcd") == ""
 

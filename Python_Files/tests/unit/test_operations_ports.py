@@ -32,7 +32,13 @@ def test_a_free_port_is_no_fault(free: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("NOCODB_PORT", "nocodb"), ("KAFKA_CONTROLLER_PORT", "kafka"), ("POSTGRES_PORT", "postgresql")]
+    ("name", "part"),
+    [
+        ("NOCODB_PORT", "nocodb"),
+        ("KAFKA_CONTROLLER_PORT", "kafka"),
+        ("POSTGRES_PORT", "postgresql"),
+        ("API_PORT", "api"),
+    ],
 )
 def test_a_taken_port_is_named_with_its_setting_and_the_process(taken: int, name: str, part: str) -> None:
     with pytest.raises(PipelineError) as caught:
