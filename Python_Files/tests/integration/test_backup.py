@@ -228,7 +228,7 @@ def scratch() -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def settle(place: Path) -> Cluster:
+def settle(place: Path, **given: str) -> Cluster:
     """The settings file and the directories of an instance."""
     values = {
         "DATA_DIR": str(place / "data"),
@@ -237,6 +237,7 @@ def settle(place: Path) -> Cluster:
         "POSTGRES_PORT": str(free_port()),
         **dict.fromkeys(all_settings.secret_names(), "password-of-tests"),
         "NOCODB_ENCRYPTION_KEY": "k" * 32,
+        **given,
     }
     (place / "env").write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
     os.chown(place / "env", *OWNER)
@@ -244,7 +245,7 @@ def settle(place: Path) -> Cluster:
     for directory in (settings.data, settings.run, settings.logs):
         directory.mkdir(mode=0o700)
         os.chown(directory, *OWNER)
-    backup.make_place(settings, OWNER)
+    backup.make_places(settings, OWNER)
     return Cluster(place, settings)
 
 
