@@ -19,7 +19,7 @@ TEXT
 }
 
 main() {
-    local yes="" source="" place backups inside="" question aside
+    local yes="" source="" place backups inside="" question aside second
     while (($#)); do
         case "$1" in
             --yes) yes=true ;;
@@ -68,10 +68,23 @@ main() {
         aside="$(on_backups set-aside "$place")"
         tell Reset "the backups are in $place/$aside"
     fi
+    second="$(setting BACKUP_DIR_2 "")"
+    [[ -z "$second" ]] || put_second_aside "$(full_path "$second")"
     compose --progress quiet down --volumes --remove-orphans
     # Those of services that the settings do not have any more.
     volumes | xargs -r docker volume rm >/dev/null
     tell Reset "nothing of $PROJECT is left; ./Project_Start.sh begins anew"
+}
+
+# put_second_aside PLACE: the backups of BACKUP_DIR_2, which the next database must not find in its way.
+put_second_aside() {
+    local aside
+    if [[ "$1/" == "$(full_path "$(setting DATA_DIR Database/Data)")"/* ]]; then
+        on_backups delete "$1"
+        return
+    fi
+    aside="$(on_backups set-aside "$1")"
+    [[ -z "$aside" ]] || tell Reset "the backups of BACKUP_DIR_2 are in $1/$aside"
 }
 
 # volumes, things: the project's volumes; them and its containers, by their ids.

@@ -244,7 +244,10 @@ def show(settings: Settings, console: Console) -> None:
     console.print(table)
     for place, since in reach.items() if known else ():
         where = f" from {place}" if len(views) > 1 else ""
-        console.print(f"\nAny moment from {_time(since)} to {_time(known[-1].taken_at)} UTC can be restored{where}.")
+        console.print(
+            f"\nAny moment from {_time(since)} to {_time(known[-1].taken_at)} UTC can be restored{where}.",
+            soft_wrap=True,
+        )
     if known and not reach:
         places = " or ".join(str(configuration.repository(view)) for view in views)
         console.print(f"\n[red]There is no base backup in {places}: nothing can be restored.[/]")

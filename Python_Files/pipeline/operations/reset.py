@@ -23,15 +23,17 @@ def reset(settings: Settings, *, yes: bool) -> None:
             "the data directory does not bear the mark of this project, so nothing is deleted",
             detail=f"DATA_DIR is {data}; there is no plain file {places.MARKER} in it",
         )
-    inside = settings.backup.resolve().is_relative_to(data.resolve())
+    places_of_backups = [settings.backup, *([settings.backup_2] if settings.backup_2 else [])]
+    outside = [place for place in places_of_backups if not place.resolve().is_relative_to(data.resolve())]
     _confirm(
         f"All data in {data} is deleted for good: people, topics, NocoDB's base, logs"
-        + (", and the BACKUPS in it." if inside else f". The backups in {settings.backup} stay."),
+        + ("" if len(outside) == len(places_of_backups) else ", and the BACKUPS in it")
+        + (f". The backups in {' and '.join(map(str, outside))} stay." if outside else "."),
         yes,
     )
     stop.stop(settings)
-    if not inside:
-        aside = backup.set_aside(settings.backup)
+    for place in outside:
+        aside = backup.set_aside(place)
         if aside:
             tell("Reset", f"the backups are in {aside}")
     # The mark goes last: what is cut short can be repeated.
