@@ -19,7 +19,6 @@ from pipeline.settings import Settings
 # Segments of 16 MiB, which the cluster is made with.
 _SEGMENT_BITS = 24
 _SEGMENTS = 1 << (32 - _SEGMENT_BITS)
-_PIECE = 1 << 20
 
 
 class Life(NamedTuple):
@@ -97,10 +96,13 @@ def damaged(files: Iterable[Path]) -> Iterator[str]:
 def _sum(path: Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     try:
-        with path.open("rb") as stream:
-            source = zstandard.ZstdDecompressor().stream_reader(stream) if path.suffix == ".zst" else stream
-            while piece := source.read(_PIECE):
-                digest.update(piece)
+        content = path.read_bytes()  # a segment at most
+        if path.suffix == ".zst":
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            content = frame.decompress(content)
+            if not frame.eof or frame.unused_data:
+                return ""  # its end is damaged, behind the last of the content: pgBackRest does not take it
+        digest.update(content)
     except (zstandard.ZstdError, OSError):
         return ""
     return digest.hexdigest()

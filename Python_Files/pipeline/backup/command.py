@@ -36,7 +36,7 @@ def back_up(settings: Settings, *, full: bool = False) -> None:
     Then the first failure is raised.
     """
     ready, faults = repository.prepare(settings)
-    known = points.read_journal(settings)
+    known, archived = points.read_journal(settings), points.last_archived(settings)
     several = len(configuration.views(settings)) > 1
     backed: list[Repository] = []
     labels = []
@@ -44,7 +44,7 @@ def back_up(settings: Settings, *, full: bool = False) -> None:
         try:
             repository.clear_away_halves(one.settings)
             _keep_settings_file(one.settings)
-            why = "asked for" if full else why_due(one, known, datetime.now(UTC))
+            why = "asked for" if full else why_due(one, archived, datetime.now(UTC))
             if why:
                 one, label = _take_base_backup(one, why, several=several)
                 labels.append(label)
@@ -90,10 +90,11 @@ def _behind(settings: Settings, one: Repository) -> PipelineError:
     )
 
 
-def why_due(one: Repository, known: Sequence[Point], now: datetime) -> str:
+def why_due(one: Repository, archived: str, now: datetime) -> str:
     """Why a base backup is due in this repository, or "" when none is.
 
-    ``known`` are the points, oldest first. Sizes are what the WAL takes in the repository.
+    ``archived`` is the segment up to which PostgreSQL knows all WAL to be in every repository, "" when it does not
+    know. Sizes are what the WAL takes in the repository.
     """
     settings, contents = one
     sound = [backup for backup in contents.backups if not backup.faulty]
@@ -106,11 +107,8 @@ def why_due(one: Repository, known: Sequence[Point], now: datetime) -> str:
     wal = repository.segments(settings, contents.archive_id, newest.last_segment, "F" * 24)
     if sum(wal.values()) >= settings.backup_full_wal_mb << 20:
         return f"{_size(sum(wal.values()))} of WAL, {len(wal)} segments, came since the last one"
-    last = max((point.wal_segment for point in known), default="")
-    if (
-        last > newest.last_segment
-        and points.added_wal(settings, contents.archive_id, newest.last_segment, last).missing
-    ):
+    base = newest.last_segment
+    if archived > base and points.added_wal(settings, contents.archive_id, base, archived).missing:
         return "WAL that came since the last one is missing"
     return ""
 

@@ -195,7 +195,7 @@ def write_configuration(settings: Settings) -> None:
         all_views = views(settings)
         known = prepared(settings)
         mine = [str(repository(view)) for view in all_views]
-        if len(all_views) == 1 and len(known) > 1:
+        if len(all_views) == 1 and set(known) - set(mine):
             # WAL does not go there any more: when it is given again, it begins with a base backup.
             write_private(prepared_file(settings), "".join(f"{one}\n" for one in known if one in mine).encode())
         texts = {config_file(view): pgbackrest_conf(settings, [view]) for view in all_views}

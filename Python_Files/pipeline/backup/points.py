@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _OTHER_SECONDS = 10
 
 # Segments of 16 MiB, which the cluster is made with, in the 4 GiB that the middle part of a segment's name counts.
 _SEGMENTS = 256
+_SEGMENT = re.compile(r"^[0-9A-F]{24}")
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +232,17 @@ def _last_archived(cursor: Cursor) -> str:
     """The newest segment that PostgreSQL knows to be archived; it has them archived in order."""
     cursor.execute(query("last_archived"))
     return str(cursor.fetchone()[0] or "")
+
+
+def last_archived(settings: Settings) -> str:
+    """The segment up to which PostgreSQL knows all WAL to be archived; "" after a crash. Raises PassingFault."""
+    connection = connect(settings, role="postgres", name="backup")
+    try:
+        with passing(), connection, connection.cursor() as cursor:
+            found = _SEGMENT.match(_last_archived(cursor))
+            return found[0] if found else ""
+    finally:
+        connection.close()
 
 
 def _note(safe: Sequence[Repository], connection: Connection, point: Point) -> None:

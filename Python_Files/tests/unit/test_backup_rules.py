@@ -14,8 +14,9 @@ import pytest
 from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.backup import command, configuration, points
+from pipeline.backup import repository as repository_of
 from pipeline.backup.repository import BaseBackup, Contents, Repository
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, SettingsError
 from pipeline.settings import Settings
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -118,7 +119,67 @@ def base(began: datetime, *, faulty: bool = False) -> BaseBackup:
 )
 def test_a_base_backup_is_due_by_its_age(tmp_path: Path, backups: list[BaseBackup], due: bool) -> None:
     settings = settings_in(tmp_path, BACKUP_FULL_HOURS="6")
-    assert bool(command.why_due(Repository(settings, Contents("15-1", 1, backups)), [], NOW)) is due
+    assert bool(command.why_due(Repository(settings, Contents("15-1", 1, backups)), "", NOW)) is due
+
+
+def archived(settings: Settings, name: str, size: int) -> None:
+    directory = configuration.repository(settings) / "archive" / "main" / "15-1" / name[:16]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}-{'a' * 40}.zst").write_bytes(b"x" * size)
+
+
+def test_a_base_backup_is_due_by_the_wal_since_the_last_one_and_by_a_gap_in_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, BACKUP_FULL_WAL_MB="16")
+    fresh = base(NOW - timedelta(hours=1))._replace(last_segment="000000010000000000000004")
+    repository = Repository(settings, Contents("15-1", 1, [fresh]))
+    archived(settings, "000000010000000000000004", 64 << 20)  # the base backup's own
+    archived(settings, "000000010000000000000005", (16 << 20) - 1)
+    known = "000000010000000000000005"
+    assert command.why_due(repository, known, NOW) == ""
+    archived(settings, "000000010000000000000006", 1)
+    assert command.why_due(repository, known, NOW) == "16.8 MB of WAL, 2 segments, came since the last one"
+    later = "000000010000000000000007"
+    assert "is missing" in command.why_due(Repository(settings_in(tmp_path), repository.contents), later, NOW)
+
+
+@pytest.mark.parametrize("second", ["backup", "backup/second", "."])
+def test_the_second_directory_of_backups_is_another_one(tmp_path: Path, second: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_in(tmp_path, BACKUP_DIR_2=str((tmp_path / second).resolve()))
+    assert "BACKUP_DIR_2" in caught.value.detail
+
+
+def test_wal_goes_to_the_second_repository_once_it_is_prepared_and_each_is_worked_on_alone(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, BACKUP_DIR_2=str(tmp_path / "second"))
+    backup.write_configuration(settings)
+    first, second = configuration.views(settings)
+    push = configuration.push_config_file(settings)
+    assert "repo2-path" not in push.read_text(encoding="utf-8"), "it would refuse every segment"
+    configuration.prepared_file(settings).write_text(f"{configuration.repository(second)}\n", encoding="utf-8")
+    backup.write_configuration(settings)
+    assert f"repo2-path={configuration.repository(second)}\n" in push.read_text(encoding="utf-8")
+    for view in (first, second):
+        alone = configuration.config_file(view).read_text(encoding="utf-8")
+        assert f"repo1-path={configuration.repository(view)}\n" in alone
+        assert "repo2" not in alone
+    # Taken out of .env, it is forgotten: given again, it is prepared again.
+    backup.write_configuration(first)
+    assert "repo2-path" not in push.read_text(encoding="utf-8")
+    assert configuration.prepared(settings) == []
+
+
+def test_one_directory_of_backups_that_cannot_be_used_does_not_stop_the_other(tmp_path: Path) -> None:
+    (tmp_path / "second").write_text("not a directory", encoding="utf-8")
+    settings = settings_in(tmp_path, BACKUP_DIR_2=str(tmp_path / "second"))
+    assert [view.backup for view in backup.make_places(settings)] == [settings.backup]
+
+
+def test_the_reason_is_that_of_the_repository_that_refused() -> None:
+    text = (
+        "104\nraised from local-1 protocol: archive-push command encountered error(s):\n"
+        "repo2: [FileMissingError] unable to load info file '/b/archive.info':\nHINT: more\n"
+    )
+    assert repository_of.told_of_pushing(text, ["/a", "/b"]) == {"/b": "unable to load info file '/b/archive.info'"}
 
 
 def point(name: str) -> points.Point:

@@ -72,6 +72,14 @@ def test_what_passes_by_itself_is_no_fault(facts: Facts, newest: Any) -> None:
     assert state.judge(facts, newest, []).warnings == []
 
 
+def test_of_two_repositories_the_one_that_takes_no_wal_is_named_with_its_reason() -> None:
+    failing = SOUND._replace(failed_at=NOW + timedelta(seconds=1), failed_segment="S", waiting=3)
+    [told] = state.judge(failing, proven(), [], {"/second/repository": "No space left on device"}, 2).warnings
+    assert told.startswith("the WAL does not reach one of the two repositories, /second/repository: No space left")
+    both = {"/first/repository": "gone", "/second/repository": "gone"}
+    assert "the WAL is not archived" in state.judge(failing, proven(), [], both, 2).warnings[0]
+
+
 def test_the_repository_comes_first() -> None:
     told = state.judge(SOUND, proven(ok=False, faults=["a"]), ["it is gone"])
     assert told.warnings == ["it is gone", "the backups are not proven: a"]
