@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from pipeline.database.connection import Cursor
 from pipeline.database.pool import Pool
 
-_COUNT_SECONDS = 60.0
-"""A count is made anew after so long: people who were removed meanwhile show in it then."""
+_COUNT_SECONDS = 300.0
+"""A count is made anew after so long at the latest; at once when rows were deleted since."""
 _KEPT = 5_000
 
 
@@ -60,7 +60,8 @@ class _Count(NamedTuple):
     as_of: datetime
     total: int
     made: float
-    lives: int
+    state: tuple[int, int]
+    """What must be the same for the count to hold: the pool's lives, and how many rows were ever deleted."""
 
 
 class Listing:
@@ -76,11 +77,23 @@ class Listing:
     def read(self, asked: Asked) -> Page:
         """Raises PassingFault."""
         with self._pool.cursor() as cursor:
-            as_of = _settled(cursor)
+            as_of, deleted = self._now(cursor)
             if asked.as_of is not None and asked.as_of < as_of:
                 as_of = asked.as_of
-            total = self._total(cursor, asked, as_of)
+            total = self._total(cursor, asked, as_of, (self._pool.lives, deleted))
             return Page(self._rows(cursor, asked, as_of, total), total, as_of)
+
+    def _now(self, cursor: Cursor) -> tuple[datetime, int]:
+        """The settled moment, and how many rows were ever deleted (PostgreSQL tells that a second late).
+
+        In a statement of its own, before the rows are read: whoever was about to commit then is seen by the next one.
+        """
+        cursor.execute(
+            "SELECT pipeline.settled_moment(), pg_stat_get_tuples_deleted(%(table)s::regclass)",
+            {"table": self._kind.table},
+        )
+        moment, deleted = cursor.fetchone()
+        return moment, deleted
 
     def _where(self, asked: Asked, more: str = "") -> str:
         conditions = [self._kind.conditions[name] for name in asked.filters]
@@ -88,14 +101,14 @@ class Listing:
 
     # How many
 
-    def _total(self, cursor: Cursor, asked: Asked, as_of: datetime) -> int:
+    def _total(self, cursor: Cursor, asked: Asked, as_of: datetime, state: tuple[int, int]) -> int:
         key = tuple(sorted(asked.filters.items()))
         with self._lock:
             known = self._counts.get(key)
         now = time.monotonic()
-        if known is None or now - known.made > _COUNT_SECONDS or known.lives != self._pool.lives:
+        if known is None or now - known.made > _COUNT_SECONDS or known.state != state:
             counted = self._count(cursor, asked, self._where(asked), {"as_of": as_of})
-            known = _Count(as_of, counted, now, self._pool.lives)
+            known = _Count(as_of, counted, now, state)
             self._remember(self._counts, key, known)
         if known.as_of == as_of:
             return known.total
@@ -175,10 +188,3 @@ class Listing:
             memory.move_to_end(key)
             while len(memory) > _KEPT:
                 memory.popitem(last=False)
-
-
-def _settled(cursor: Cursor) -> datetime:
-    """In a statement of its own, before the rows are read: whoever was about to commit then is seen by the next one."""
-    cursor.execute("SELECT pipeline.settled_moment()")
-    moment: datetime = cursor.fetchone()[0]
-    return moment

@@ -130,6 +130,20 @@ def test_nobody_who_arrives_while_a_reader_goes_from_page_to_page_shifts_the_pag
     assert max(row["created_at"] for row in rows) <= before["as_of"]
 
 
+def test_who_is_removed_is_not_counted_any_more(stack: Instance, api: httpx.Client) -> None:
+    """The totals are remembered; a removal is noticed all the same, by whoever asks a second later."""
+    page = get(api, "/api/rejected", reason="a removal")
+    assert page["total"] == 0
+    stack.rows(
+        """INSERT INTO pipeline.rejected (stage, reason, message, topic, fetch_id, source, rejected_at, source_topic,
+            source_partition, source_offset)
+        SELECT 'test', 'a removal', '', '', '', '', now(), min(id), 9999, 1 FROM pipeline.topics"""
+    )
+    assert get(api, "/api/rejected", reason="a removal")["total"] == 1
+    stack.rows("DELETE FROM pipeline.rejected WHERE reason = 'a removal'")
+    until(lambda: get(api, "/api/rejected", reason="a removal")["total"] == 0, "it is not counted", 20)
+
+
 def test_a_row_that_commits_late_is_not_told_as_of_an_earlier_moment(stack: Instance, api: httpx.Client) -> None:
     """A sink's transaction bears the time at which it began: what is still open then is waited for, not overlooked."""
     stack.rows("SELECT 1")
