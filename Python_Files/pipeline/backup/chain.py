@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import zstandard
 
-from pipeline.backup import repository
+from pipeline.backup import repository, sums
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
@@ -59,10 +59,15 @@ def ancestry(settings: Settings, archive_id: str, line: int) -> list[Life]:
         return [Life(1, 0)]
     path = repository.archive(settings, archive_id) / f"{line:08X}.history"
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        if sums.is_damaged(settings, path):
+            raise PipelineError(
+                f"the repository's history of timeline {line} is damaged",
+                detail=f"{path} is not as it was noted",
+                hint="The database's own pg_wal may have it still, and so may another copy of the repository.",
+            )
+        return lives(path.read_text(encoding="utf-8"), line)
+    except (OSError, ValueError) as error:
         raise PipelineError(f"the repository does not know how timeline {line} came about", detail=str(error)) from None
-    return lives(text, line)
 
 
 def lives(history: str, line: int) -> list[Life]:

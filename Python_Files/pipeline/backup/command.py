@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import entry
-from pipeline.backup import configuration, files, points, repository
+from pipeline.backup import configuration, files, points, repository, sums
 from pipeline.backup.points import Point
 from pipeline.backup.repository import BaseBackup, Repository
 from pipeline.errors import PipelineError
@@ -65,6 +65,7 @@ def back_up(settings: Settings, *, full: bool = False) -> None:
                 _tell_wal(one, known, point, several=several)
             else:
                 faults.append(_behind(settings, one))
+            sums.note(one.settings)
             _keep_files(one, several=several)
         except PipelineError as error:
             faults.append(error)
@@ -168,8 +169,10 @@ def _keep_settings_file(settings: Settings) -> None:
     if copy.exists():
         if copy.read_bytes() == content:
             return
-        copy.replace(directory / f"env-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        if not sums.is_damaged(settings, copy):
+            copy.replace(directory / f"env-until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     configuration.write_private(copy, content)
+    sums.note(settings, changed=[copy])
 
 
 def _tell_point(point: Point, safe: Sequence[Repository], *, several: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -79,13 +80,13 @@ def _read(path: Path) -> list[Point]:
         return []
     except OSError as error:
         raise PipelineError("the list of restore points cannot be read", detail=str(error)) from None
-    if lines and not lines[-1].endswith(b"\n"):
+    if lines and not lines[-1].endswith(b"\n") and not _is_whole(lines[-1][:-1]):
         lines.pop()  # its writer was killed in the middle: that point was never noted
     points = []
     for number, line in enumerate(lines, 1):
         try:
-            points.append(msgspec.json.decode(line, type=Point))
-        except msgspec.DecodeError as error:
+            points.append(_decode(line))
+        except (msgspec.DecodeError, ValueError) as error:
             raise PipelineError(
                 "the list of restore points is damaged",
                 detail=f"{path}, line {number}: {error}",
@@ -94,12 +95,41 @@ def _read(path: Path) -> list[Point]:
     return points
 
 
+class _Noted(Point, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A point as it stands in the journal. ``sum``: so that a flipped bit does not pass for another place or time."""
+
+    sum: str = ""
+
+
+def _line(point: Point) -> bytes:
+    text = msgspec.json.encode(point)
+    return text[:-1] + b',"sum":"' + hashlib.sha256(text).hexdigest().encode() + b'"}\n'
+
+
+def _decode(line: bytes) -> Point:
+    """Raises DecodeError or ValueError for a line that is not as it was written. An older version's have no sum."""
+    noted = msgspec.json.decode(line, type=_Noted)
+    point = Point(**{name: getattr(noted, name) for name in Point.__struct_fields__})
+    if noted.sum and _line(point).rstrip() != line.rstrip():
+        raise ValueError("it is not as it was written")
+    return point
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether this is all of a line: then what followed was no longer its end, but damage."""
+    try:
+        _decode(line)
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return True
+
+
 def append(path: Path, point: Point) -> None:
     """Add a line, in place of the half one that a killed writer may have left. Raises OSError."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
         stream.truncate(stream.read().rfind(b"\n") + 1)
         stream.seek(0, os.SEEK_END)
-        stream.write(msgspec.json.encode(point) + b"\n")
+        stream.write(_line(point))
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -269,7 +299,7 @@ def forget_before(settings: Settings, moment: datetime) -> None:
     known = _read(path)
     kept = [point for point in known if point.taken_at >= moment]
     if len(kept) < len(known):
-        configuration.write_private(path, b"".join(msgspec.json.encode(one) + b"\n" for one in kept))
+        configuration.write_private(path, b"".join(_line(one) for one in kept))
 
 
 def forget_in_table(settings: Settings, moment: datetime) -> None:

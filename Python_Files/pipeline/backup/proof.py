@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pipeline.backup import configuration, files, points, repository, scratch
+from pipeline.backup import configuration, files, points, repository, scratch, sums
 from pipeline.backup.repository import Contents
 from pipeline.backup.scratch import Copy
 from pipeline.database.comparison import Comparison, compare
@@ -160,7 +160,7 @@ def _check_repository(settings: Settings, proof: Proof, last: str) -> None:
         # What retention took away meanwhile is not missing.
         if not faults or repository.read(settings) == contents:
             break
-    proof.faults += faults
+    proof.faults += faults + sums.damaged(settings)
     proof.faults += [f"base backup {one.label} has broken pages" for one in contents.backups if one.faulty]
 
 

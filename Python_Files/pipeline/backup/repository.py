@@ -29,6 +29,8 @@ _LOCKED_SECONDS = 30
 _WAL_BYTES = 64 << 20
 _LABEL = "[0-9]" * 8 + "-" + "[0-9]" * 6 + "F*"
 _REWRITTEN_SECONDS = 2
+# PostgreSQL pauses for a minute after a segment failed three times, as it does while there is no repository.
+_FIRST_SEGMENT_SECONDS = 150
 _PUSH_ERROR = re.compile(r"^repo(\d+): \[\w+\] (.*)$", re.MULTILINE)
 _SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
 
@@ -208,7 +210,7 @@ def _prepare(settings: Settings, view: Settings, system_id: int) -> Contents:
         configuration.write_private(prepared, "".join(f"{one}\n" for one in [*known, place]).encode())
         configuration.write_configuration(settings)  # from now on WAL goes there too
     if not contents.system_id:
-        run(view, "check")
+        run(view, "check", f"--archive-timeout={_FIRST_SEGMENT_SECONDS}")
         contents = read(view)
     return contents
 

@@ -202,13 +202,14 @@ def test_a_flipped_byte_and_a_missing_segment_are_found(cluster: Cluster) -> Non
 
 
 @contextmanager
-def flipped(path: Path) -> Iterator[None]:
+def flipped(path: Path, place: int | None = None) -> Iterator[tuple[int, int]]:
+    """One bit of the file is another; which byte (that in the middle), of how many."""
     before = path.read_bytes()
-    place = len(before) // 2
+    place = len(before) // 2 if place is None else place
     with path.open("r+b") as stream:
         stream.seek(place)
         stream.write(bytes([before[place] ^ 1]))
-    yield
+    yield place, len(before)
     with path.open("r+b") as stream:
         stream.write(before)
 
