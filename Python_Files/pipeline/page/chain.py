@@ -62,6 +62,7 @@ class Chain:
         now = time.monotonic()
         if self._watch is None:
             self._watch = broker.Watch(self._settings)
+        self._watch.reach()
         if not self._identities or now - self._identified > IDENTITY_SECONDS:
             self._identities, self._identified = broker.identities(self._settings, TOPICS), now
         states = states_of(told, time.time())

@@ -34,4 +34,4 @@ async def stream(collector: Collector, alive_seconds: float = ALIVE_SECONDS) -> 
             try:
                 await asyncio.wait_for(changed.wait(), alive_seconds)
             except TimeoutError:
-                yield b": alive\n\n"
+                yield b"event: alive\ndata: 1\n\n"

@@ -1,7 +1,8 @@
 """What the page shows, as named sections of JSON, kept up to date by one collector for all readers.
 
-Two threads ask: one what changes all the time and costs little, one what changes slowly or costs more. While nobody
-looks they ask seldom. A server that does not answer is told as such; its sections keep what they had.
+Three threads ask: two what changes all the time and costs little, one of Kafka and one of PostgreSQL; one what changes
+slowly or costs more. While nobody looks they ask seldom. A server that does not answer is told as such; its sections
+keep what they had.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ logger = logging.getLogger(__name__)
 
 BUSY_SECONDS, IDLE_SECONDS = 2.0, 15.0
 SLOW_SECONDS, SLOW_IDLE_SECONDS = 10.0, 30.0
+OLD_SECONDS = 40.0
 PEOPLE, REJECTED = 20, 50
 SHARE = 0.1
-"""Of the time at most so much goes into looking: a look that takes longer makes the next one later."""
+LONGEST_SECONDS = 20.0
+"""Of the time at most so much goes into looking: a look that takes longer makes the next one later, within bounds."""
 _BEFORE = {topics.TO_POSTGRESQL: "postgresql", topics.TO_NOCODB: "nocodb"}
 
 
@@ -129,7 +132,10 @@ class Collector:
         self._settings = settings
         self._chain, self._ledger = Chain(settings), Ledger()
         self._series = {span.name: Series(span) for span in SPANS}
-        self._fast, self._slow = Asker(settings, "page"), Asker(settings, "page-slow")
+        self._of_chain, self._fast = Asker(settings, "page-chain"), Asker(settings, "page")
+        self._slow = Asker(settings, "page-slow")
+        # With the moment, for Kafka may keep the next answer waiting.
+        self._waits: tuple[float, dict[str, int] | None] = (0.0, None)
         self._faults: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -140,6 +146,7 @@ class Collector:
         """Begin to ask, in threads that do not keep the process from ending."""
         self.snapshot.tell("links", status.urls(self._settings))
         for name, look, busy, idle in (
+            ("page-chain", self.look_at_chain, BUSY_SECONDS, IDLE_SECONDS),
             ("page", self.look, BUSY_SECONDS, IDLE_SECONDS),
             ("page-slow", self.look_slowly, SLOW_SECONDS, SLOW_IDLE_SECONDS),
         ):
@@ -166,8 +173,8 @@ class Collector:
             except Exception:
                 # Unexpected, and no reason for the page to stand still for ever.
                 logger.exception("the page's collector failed")
-            taken = time.monotonic() - began
-            self._pause(began, max(busy, taken / SHARE), max(idle, taken / SHARE))
+            rest = min((time.monotonic() - began) / SHARE, LONGEST_SECONDS)
+            self._pause(began, max(busy, rest), max(idle, rest))
 
     def _pause(self, began: float, busy: float, idle: float) -> None:
         while not self._ended.is_set():
@@ -178,21 +185,27 @@ class Collector:
             self._wake.wait(min(1.0, busy))
             self._wake.clear()
 
-    def look(self) -> None:
-        """What changes all the time: the chain, the ledger, the newest people, what was refused."""
+    def look_at_chain(self) -> None:
+        """The stages, and what waits for them. Kafka may keep this waiting, and nothing else."""
         told = files.read(self._settings.run)
         waits: dict[str, int] | None = None
+        with contextlib.suppress(PassingFault), self._of_chain.cursor() as cursor, self._asking("kafka"):
+            found = self._chain.look(cursor, told)
+            waits = _waits(found)
+            cursor.execute(query("page_fetch"))
+            found["feed"]["last"] = _fetch(cursor.fetchone())
+            self.snapshot.tell("chain", found)
+        self._waits = (time.monotonic(), waits)
+        self._tell_servers()
+
+    def look(self) -> None:
+        """What else changes all the time: the ledger, the newest people, what was refused."""
         with self._asking("postgresql"), self._fast.cursor() as cursor:
             cursor.execute(query("page_people"), {"limit": PEOPLE})
             self.snapshot.tell("people", [_person(row) for row in cursor])
             self.snapshot.tell("rejected", _rejected(cursor))
-            feed = _feed(cursor)
-            with self._asking("kafka"):
-                chain = self._chain.look(cursor, told)
-                waits = _waits(chain)
-                chain["feed"] |= feed
-                self.snapshot.tell("chain", chain)
-            ledger = self._ledger.look(cursor, waits)
+            told_at, waits = self._waits
+            ledger = self._ledger.look(cursor, waits if time.monotonic() - told_at < OLD_SECONDS else None)
             if ledger is not None:
                 self.snapshot.tell("ledger", ledger)
         self._tell_servers()
@@ -263,11 +276,9 @@ def _rejected(cursor: Cursor) -> dict[str, Any]:
     }
 
 
-def _feed(cursor: Cursor) -> dict[str, Any]:
-    cursor.execute(query("page_fetch"))
+def _fetch(row: Any) -> dict[str, Any] | None:
     names = ("fetch_id", "source", "received", "failure", "at")
-    row = cursor.fetchone()
-    return {"last": dict(zip(names, row, strict=True)) if row else None}
+    return dict(zip(names, row, strict=True)) if row else None
 
 
 def _waits(chain: Mapping[str, Any]) -> dict[str, int]:

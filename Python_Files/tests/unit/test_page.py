@@ -111,7 +111,7 @@ def test_a_stream_with_nothing_new_says_that_it_lives(settings: Settings) -> Non
         stream = events.stream(Collector(settings), 0.01)
         return await _some(stream, 3)
 
-    assert asyncio.run(read())[1:] == [": alive\n\n"] * 2
+    assert asyncio.run(read())[1:] == ["event: alive\ndata: 1\n\n"] * 2
 
 
 # --- the chain ---
@@ -227,6 +227,7 @@ def test_a_chart_has_a_piece_for_every_minute_and_asks_again_only_for_the_newest
 
 def test_servers_that_are_away_are_told_and_raise_nothing(settings: Settings) -> None:
     collector = Collector(settings)
+    collector.look_at_chain()
     collector.look()
     collector.look_slowly()
     collector.look()

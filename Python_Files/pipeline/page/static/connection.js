@@ -1,6 +1,6 @@
 // The stream of events: kept open, watched, and begun anew when it is lost. Says both.
 
-const SECTIONS = ["at", "chain", "ledger", "people", "rejected", "charts", "backup", "servers", "links"];
+const SECTIONS = ["at", "chain", "ledger", "people", "rejected", "charts", "backup", "servers", "links", "alive"];
 const SILENCE = 12000; // the server says something at least every five seconds
 const AGAIN = 2000;
 
