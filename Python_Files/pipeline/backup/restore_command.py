@@ -118,7 +118,10 @@ def _restore(settings: Settings, planned: Plan) -> int:
     except BaseException:
         if ran and not restoration.runs(settings):
             warn("the restore failed; the pipeline is started again with the data that it had")
-            start.start(settings, offline=offline)
+            try:
+                start.start(settings, offline=offline)
+            except PipelineError as error:  # why the restore failed is to be told, too
+                warn(f"it does not start: {error.message} ({error.detail}); ./Project_Start.sh tries again")
         raise
     if old:
         tell("Old data", f"is in {old}")

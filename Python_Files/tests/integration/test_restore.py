@@ -23,6 +23,7 @@ from pipeline.nocodb.client import Client
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(shutil.which("pgbackrest") is None, reason="pgBackRest is not installed"),
 ]
 
@@ -151,11 +152,7 @@ def moved_aside(instance: Instance) -> list[Path]:
     return list(instance.settings.data.glob("postgresql-before-restore-*"))
 
 
-def test_the_pipelines_database_alone_loses_nobody_and_no_edit_and_restores_that_fail_or_are_killed_neither(
-    instance: Instance,
-) -> None:
-    for directory in moved_aside(instance):
-        shutil.rmtree(directory)
+def test_the_pipelines_database_alone_brings_everybody_back_and_loses_no_edit(instance: Instance) -> None:
     instance.feed("--results", "200")
     instance.run("Database/Backup.sh")
     until(lambda: len(instance.in_nocodb()) >= 200, "people are in NocoDB")
@@ -184,14 +181,23 @@ def test_the_pipelines_database_alone_loses_nobody_and_no_edit_and_restores_that
     ((double,),) = in_nocodbs_database(instance, "SELECT count(*) - count(DISTINCT uuid) FROM {}")
     assert double == 0
 
-    # The repository goes away when the old data is moved aside, and the replay finds no WAL: all is put back.
-    archive = configuration.repository(instance.settings) / "archive"
-    away = archive.with_name("away")
-    failed = fail_restore(instance, lambda: archive.rename(away))
-    if archive.exists():
-        shutil.rmtree(archive)
-    away.rename(archive)
+
+def test_a_restore_that_fails_or_is_killed_leaves_the_old_or_the_new_data_and_loses_nobody(instance: Instance) -> None:
+    for directory in moved_aside(instance):
+        shutil.rmtree(directory)
+    instance.feed("--results", "100")
+    instance.run("Database/Backup.sh")
+    before = instance.in_postgresql()
+    point = points.read_journal(instance.settings)[-1]
+
+    # A segment goes away when all was checked and the old data is moved aside: PostgreSQL goes into service with less.
+    repository = configuration.repository(instance.settings)
+    [segment] = repository.glob(f"archive/main/*/{point.wal_segment[:16]}/{point.wal_segment}-*")
+    away = segment.with_name("away")
+    failed = fail_restore(instance, lambda: segment.rename(away))
+    away.rename(segment)
     assert "started again with the data that it had" in failed
+    assert "the restored database is not at" in failed or "did not get ready" in failed
     assert not moved_aside(instance)
     nobody_is_lost(instance, before)
 

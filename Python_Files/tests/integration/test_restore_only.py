@@ -106,6 +106,8 @@ def test_the_database_is_as_it_was_at_the_point_and_all_else_in_the_cluster_as_i
     cluster.back_up()
     content = cluster.content()
     cluster.add("after", 500)
+    proof = "INSERT INTO pipeline.backup_proofs (began_at, ended_at, ok) VALUES (now(), now(), true)"
+    cluster.rows(proof)
     cluster.rows("INSERT INTO people VALUES ('edited')", database="nocodb")
     cluster.rows(
         "ALTER DATABASE pipeline SET work_mem = '5MB';"
@@ -127,6 +129,8 @@ def test_the_database_is_as_it_was_at_the_point_and_all_else_in_the_cluster_as_i
     assert replacement.described(cluster.settings, "pipeline") == described
     assert cluster.rows("SELECT has_table_privilege('reports', 'pipeline.removed', 'SELECT')") == [(True,)]
     assert {name for (name,) in cluster.rows("SELECT name FROM pipeline.restore_points")} == {first.name, second.name}
+    assert cluster.rows("SELECT count(*) FROM pipeline.backup_proofs") == [(1,)], "what is known of the backups stays"
+    cluster.rows(proof)
     assert_nothing_is_left(cluster)
     # With all of it a backup works, and so does what is restored from it.
     cluster.add("later", 7)
