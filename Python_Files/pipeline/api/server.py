@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 
@@ -24,9 +25,18 @@ ENDING_SECONDS = 5
 """How long an answer that is being given may go on once the process is told to end."""
 
 
+class _Server(uvicorn.Server):
+    """Ends the pages' streams when it is told to end: they would go on for as long as somebody looks."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # From within a signal handler: no lock, no log, nothing but a flag.
+        self.config.app.state.ending = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
+
+
 def _serve(settings: Settings, listen: str) -> int:
     app = application.create(settings)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=listen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from pipeline.page.snapshot import Collector
 
@@ -13,8 +13,10 @@ ALIVE_SECONDS = 5.0
 """A page that hears nothing for longer than twice this takes the connection for lost."""
 
 
-async def stream(collector: Collector, alive_seconds: float = ALIVE_SECONDS) -> AsyncIterator[bytes]:
-    """All sections, then each again when it has changed, until the reader goes away."""
+async def stream(
+    collector: Collector, ending: Callable[[], bool] = lambda: False, alive_seconds: float = ALIVE_SECONDS
+) -> AsyncIterator[bytes]:
+    """All sections, then each again when it has changed, until the reader goes away or the process is ``ending``."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
     def notice() -> None:
@@ -26,7 +28,7 @@ async def stream(collector: Collector, alive_seconds: float = ALIVE_SECONDS) -> 
         number = 0
         # In milliseconds: how long a browser waits before it comes again.
         yield b"retry: 2000\n\n"
-        while True:
+        while not ending():
             changed.clear()
             number, sections = collector.snapshot.since(number)
             for name, text in sections.items():

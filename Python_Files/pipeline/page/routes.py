@@ -37,6 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The collector lives as long as the application."""
     settings: Settings = app.state.settings
     app.state.page = Page(settings, Collector(settings), Portraits(settings))
+    app.state.ending = False  # set by the server when it is told to end
     app.state.page.collector.start()
     try:
         yield
@@ -68,11 +69,13 @@ def read_page() -> Response:
 
 @router.get("/page/events")
 async def read_events(request: Request) -> Response:
-    collector = _page(request).collector
+    collector, state = _page(request).collector, request.app.state
     if collector.snapshot.readers >= events.MOST_READERS:
         return PlainTextResponse("too many pages are open\n", 503, headers={"Retry-After": "10"})
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.stream(collector), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        events.stream(collector, lambda: state.ending), media_type="text/event-stream", headers=headers
+    )
 
 
 @router.get("/page/portraits/{kind}/{number}")

@@ -108,10 +108,18 @@ def test_a_reader_gets_everything_first_and_then_what_changes(settings: Settings
 
 def test_a_stream_with_nothing_new_says_that_it_lives(settings: Settings) -> None:
     async def read() -> list[str]:
-        stream = events.stream(Collector(settings), 0.01)
+        stream = events.stream(Collector(settings), alive_seconds=0.01)
         return await _some(stream, 3)
 
     assert asyncio.run(read())[1:] == ["event: alive\ndata: 1\n\n"] * 2
+
+
+def test_a_stream_ends_when_the_process_is_told_to_end(settings: Settings) -> None:
+    async def bounded() -> list[bytes]:
+        ended = iter((False, False, True))
+        return [one async for one in events.stream(Collector(settings), lambda: next(ended), 0.01)]
+
+    assert len(asyncio.run(bounded())) == 3
 
 
 # --- the chain ---

@@ -51,7 +51,7 @@ function plot(id, lines, data, unit, summary) {
     return;
   }
   place.replaceChildren(make("p", { class: "hidden" }, summary));
-  const last = data[0].length - 1;
+  const last = Math.max(0, data[1].findLastIndex((one) => one !== null));
   const settings = options(place, lines, unit);
   // With nobody pointing at it the legend tells the newest.
   settings.hooks = { setCursor: [(one) => one.cursor.idx === null && one.setLegend({ idx: last }, false)] };
