@@ -80,7 +80,14 @@ class Listing:
             as_of, deleted = self._now(cursor)
             if asked.as_of is not None and asked.as_of < as_of:
                 as_of = asked.as_of
-            total = self._total(cursor, asked, as_of, (self._pool.lives, deleted))
+            state = (self._pool.lives, deleted)
+            if asked.page == 1 and self._known(asked, state) is None:
+                # What is few is counted by reading it; a search is done once then.
+                rows = self._rows(cursor, asked, as_of, asked.limit)
+                if len(rows) < asked.limit:
+                    self._remember(self._counts, _key(asked), _Count(as_of, len(rows), time.monotonic(), state))
+                    return Page(rows, len(rows), as_of)
+            total = self._total(cursor, asked, as_of, state)
             return Page(self._rows(cursor, asked, as_of, total), total, as_of)
 
     def _now(self, cursor: Cursor) -> tuple[datetime, int]:
@@ -102,13 +109,11 @@ class Listing:
     # How many
 
     def _total(self, cursor: Cursor, asked: Asked, as_of: datetime, state: tuple[int, int]) -> int:
-        key = tuple(sorted(asked.filters.items()))
-        with self._lock:
-            known = self._counts.get(key)
-        now = time.monotonic()
-        if known is None or now - known.made > _COUNT_SECONDS or known.state != state:
+        key = _key(asked)
+        known = self._known(asked, state)
+        if known is None:
             counted = self._count(cursor, asked, self._where(asked), {"as_of": as_of})
-            known = _Count(as_of, counted, now, state)
+            known = _Count(as_of, counted, time.monotonic(), state)
             self._remember(self._counts, key, known)
         if known.as_of == as_of:
             return known.total
@@ -120,6 +125,14 @@ class Listing:
         if as_of > known.as_of:
             self._remember(self._counts, key, known._replace(as_of=as_of, total=total))
         return max(0, total)
+
+    def _known(self, asked: Asked, state: tuple[int, int]) -> _Count | None:
+        """The last count of these filters, if it still holds."""
+        with self._lock:
+            known = self._counts.get(_key(asked))
+        if known is None or known.state != state or time.monotonic() - known.made > _COUNT_SECONDS:
+            return None
+        return known
 
     def _count(self, cursor: Cursor, asked: Asked, where: str, moments: Mapping[str, datetime]) -> int:
         cursor.execute(f"SELECT count(*) FROM {self._kind.table} WHERE {where}", {**asked.filters, **moments})  # noqa: S608
@@ -188,3 +201,7 @@ class Listing:
             memory.move_to_end(key)
             while len(memory) > _KEPT:
                 memory.popitem(last=False)
+
+
+def _key(asked: Asked) -> Hashable:
+    return tuple(sorted(asked.filters.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,8 @@ from pipeline.database.connection import Connection, Cursor, connect, passing
 from pipeline.errors import PassingFault
 from pipeline.settings import Settings
 
+_TRUSTED_SECONDS = 1.0
+"""A connection that answered so lately is not asked whether it lives."""
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 
 
@@ -38,7 +41,7 @@ class Pool:
         )
         self._places = threading.BoundedSemaphore(most)
         self._patience = patience
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
         self._lock = threading.Lock()
         self._closed = False
         self.lives = 0
@@ -71,9 +74,11 @@ class Pool:
         """A connection that answers: one that was idle may have died with the server meanwhile."""
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, used = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 break
+            if time.monotonic() - used < _TRUSTED_SECONDS:
+                return connection
             try:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
@@ -90,7 +95,7 @@ class Pool:
             return
         with self._lock:
             if not self._closed:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
                 return
         connection.close()
 
@@ -105,6 +110,6 @@ class Pool:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             with suppress(psycopg2.Error):
                 connection.close()

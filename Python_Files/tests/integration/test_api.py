@@ -393,6 +393,7 @@ def test_with_the_database_away_it_says_when_to_ask_again_and_recovers_by_itself
             assert int(answer.headers["retry-after"]) > 0
             assert "Traceback" not in answer.text
         assert api.get("/api/users?page=0").status_code == 400
+        until(lambda: "answers 503" in log.read_text(encoding="utf-8")[before:], "the log says so")
         assert api.get("/api/health").json()["checks"]["postgresql"]["ok"] is False
     finally:
         supervisor.start("postgresql", "postgresql")
