@@ -83,12 +83,12 @@ def _readable(settings: Settings) -> list[Settings]:
     return found
 
 
-def _in_turn(settings: Settings, last: str | None) -> list[Settings]:
-    """The same, in the order in which they are tried: of two the one that the last proof did not restore from."""
-    found = [view for view in _readable(settings) if repository.read(view).backups]
-    if len(found) > 1 and last in [backup.label for backup in repository.read(found[0]).backups]:
-        found.reverse()
-    return found or _readable(settings)[:1]
+def _in_turn(settings: Settings, last: str | None) -> Settings:
+    """The one to restore from: of two the one that the last proof, which was of the base backup ``last``, left out."""
+    found = _readable(settings)
+    held = [[backup.label for backup in repository.read(view).backups] for view in found]
+    turns = [view for view, labels in zip(found, held, strict=True) if labels and last not in labels]
+    return next(iter([*turns, *(view for view, labels in zip(found, held, strict=True) if labels), *found]))
 
 
 def connected(settings: Settings) -> Connection:
@@ -113,8 +113,9 @@ def prove(settings: Settings) -> Proof:
                     _check_place(settings, view, proof, last)
                 cursor.execute(query("newest_proof"))
                 before = cursor.fetchone()
-                with scratch.restored(_in_turn(settings, before and before[2])[0]) as copy:
-                    _judge(settings, proof, copy, cursor, last)
+                view = _in_turn(settings, before and before[2])
+                with scratch.restored(view) as copy:
+                    _judge(view, proof, copy, cursor, last)
             except Busy:
                 raise  # says nothing about the backups
             except (PipelineError, OSError) as error:

@@ -279,3 +279,22 @@ def test_a_base_backup_is_taken_after_so_much_wal_and_nocodbs_files_of_the_momen
     picture.unlink()
     assert files.restore(cluster.settings) == files.Restored(1, 0, 0, [])
     assert picture.read_bytes() == (ROOT / "logo.svg").read_bytes()
+
+
+def test_proofs_restore_from_the_two_repositories_by_turns_and_a_broken_one_is_a_fault(
+    cluster: Cluster,  # noqa: F811
+) -> None:
+    both = with_second(cluster)
+    both.back_up()
+    verify = ROOT / "Database" / "Verify_Backup.sh"
+    both.call(verify)
+    both.call(verify)
+    proven = both.rows("SELECT base_backup FROM pipeline.backup_proofs ORDER BY id")
+    assert proven == [(label,) for view in configuration.views(both.settings) for label in base_backups(view)]
+    shutil.rmtree(configuration.repository(both.settings))
+    told = both.call(verify, ok=False)
+    assert told.returncode == 1
+    assert str(both.settings.backup) in told.stderr
+    [(label, rto)] = both.rows("SELECT base_backup, rto_seconds FROM pipeline.backup_proofs ORDER BY id DESC LIMIT 1")
+    assert label == base_backups(second(both))[0], "the other one was proven all the same"
+    assert rto > 0
