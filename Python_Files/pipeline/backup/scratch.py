@@ -15,14 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
 import msgspec
 
-from pipeline.backup import chain, configuration, repository, target
+from pipeline.backup import chain, configuration, points, repository, target
 from pipeline.backup.plan import Plan, proven_end
 from pipeline.backup.repository import BaseBackup
 from pipeline.database.connection import Connection, connect, passing
@@ -96,11 +96,13 @@ def restored(
     with lock.held(lock_file(settings), busy, seconds=wait_seconds, waits=waits), signals_raise():
         home = place(settings)
         remove_leftovers(home)
-        base = planned.base if planned else _newest(repository.read(settings).backups)
+        base, arguments = (
+            (planned.base, target.pgbackrest_arguments(planned.target, planned.base)) if planned else _newest(settings)
+        )
         check_room(settings, base)
         try:
             home.mkdir(mode=0o700, parents=True)
-            with _running(settings, home, base, planned) as copy:
+            with _running(settings, home, base, planned, arguments) as copy:
                 yield copy
         finally:
             remove_leftovers(home)
@@ -111,12 +113,21 @@ def lock_file(settings: Settings) -> Path:
     return settings.run / "scratch.lock"
 
 
-def _newest(backups: list[BaseBackup]) -> BaseBackup:
-    if not backups:
+def _newest(settings: Settings) -> tuple[BaseBackup, list[str]]:
+    """All WAL of the timeline that the live databases are on, and the base backup to begin with.
+
+    A restore that failed may have left the beginning of another timeline, which PostgreSQL by itself would follow.
+    """
+    contents, known = repository.read(settings), points.read_journal(settings)
+    if not contents.backups:
         raise PipelineError(
             "there is no base backup to restore from", hint="Database/Backup.sh --list shows what can be restored."
         )
-    return backups[-1]
+    if not known:
+        return contents.backups[-1], [f"--set={contents.backups[-1].label}", "--type=default"]
+    end = target.choose(None, known, datetime.now(UTC))
+    base = target.base_for(end, contents.backups, chain.ancestry(settings, contents.archive_id, end.timeline))
+    return base, target.pgbackrest_arguments(end, base)
 
 
 def needed(base: BaseBackup) -> int:
@@ -136,7 +147,9 @@ def check_room(settings: Settings, base: BaseBackup) -> None:
 
 
 @contextmanager
-def _running(settings: Settings, home: Path, base: BaseBackup, planned: Plan | None) -> Iterator[Copy]:
+def _running(
+    settings: Settings, home: Path, base: BaseBackup, planned: Plan | None, arguments: list[str]
+) -> Iterator[Copy]:
     begin = time.monotonic()
     data, log = home / "data", home / "server.log"
     repository.run(
@@ -145,7 +158,7 @@ def _running(settings: Settings, home: Path, base: BaseBackup, planned: Plan | N
         f"--pg1-path={data}",
         f"--lock-path={home / 'lock'}",
         "--archive-mode=off",
-        *(target.pgbackrest_arguments(planned.target, base) if planned else (f"--set={base.label}", "--type=default")),
+        *arguments,
     )
     programs = _PROGRAMS / (data / "PG_VERSION").read_text(encoding="ascii").strip() / "bin"
     configuration.write_private(home / "hba.conf", b"local all postgres peer map=scratch\n")
@@ -171,12 +184,12 @@ def _running(settings: Settings, home: Path, base: BaseBackup, planned: Plan | N
         "log_destination": "stderr",
         "lc_messages": "C",
     }
-    arguments = [str(programs / "postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in options.items())]
+    command = [str(programs / "postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in options.items())]
     environment = {"PATH": configuration.PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     with log.open("wb") as stream:
         try:
             server = subprocess.Popen(
-                arguments, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+                command, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
             )
         except FileNotFoundError as error:
             raise PipelineError(

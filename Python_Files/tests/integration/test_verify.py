@@ -159,6 +159,18 @@ def test_sound_backups_are_proven_and_people_removed_on_purpose_are_no_fault(clu
     assert cluster.call(VERIFY, "--when-due").stdout == "", "none is due"
 
 
+def test_a_timeline_that_a_failed_restore_has_left_is_not_followed(cluster: Cluster) -> None:  # noqa: F811
+    add_people(cluster, 0, 100)
+    cluster.back_up()
+    cluster.restore("failed", cluster.journal[0].name)
+    history = cluster.place / "failed" / "pg_wal" / "00000002.history"
+    [archive] = configuration.repository(cluster.settings).glob("archive/main/*-1")
+    cluster.do("cp", history, archive / history.name)
+    add_people(cluster, 100, 100)
+    cluster.back_up("--full")
+    assert "the backups can be restored" in cluster.call(VERIFY).stdout
+
+
 @pytest.mark.parametrize("where", ["live", "restored"])
 def test_a_person_who_is_in_one_of_the_two_only_is_named(cluster: Cluster, where: str) -> None:  # noqa: F811
     add_people(cluster, 0, 100)
