@@ -37,7 +37,7 @@ def note(settings: Settings, changed: Collection[Path] = ()) -> None:
         now[name] = known[name] if name in known and path not in changed else _sum(path)
     if now != known:
         text = "".join(f"{digest}  {name}\n" for name, digest in sorted(now.items()))
-        configuration.write_private(list_file(settings), text.encode())
+        configuration.write_private(list_file(settings), (text + _own(text)).encode())
 
 
 def is_damaged(settings: Settings, path: Path) -> bool:
@@ -80,17 +80,28 @@ def _read(settings: Settings) -> dict[str, str]:
     path = list_file(settings)
     known = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
         raise _damaged_list(path, str(error)) from None
+    lines = text.splitlines()
+    if lines and lines[-1].startswith("# "):  # one of an older version has no sum of its own
+        body = "".join(f"{line}\n" for line in lines[:-1])
+        if body + _own(body) != text:
+            raise _damaged_list(path, "its own sum is another one")
+        lines.pop()
     for number, line in enumerate(lines, 1):
         matched = _LINE.match(line)
         if matched is None:
             raise _damaged_list(path, f"line {number}")
         known[matched[2]] = matched[1]
     return known
+
+
+def _own(text: str) -> str:
+    """The list's own sum, in a line that is a comment to sha256sum."""
+    return f"# {hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def _damaged_list(path: Path, why: str) -> PipelineError:
