@@ -7,6 +7,7 @@ the two together.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -356,11 +357,23 @@ def check_names(path: Path, values: Mapping[str, str]) -> None:
         )
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this process: the environment over ``.env`` over the defaults."""
+def load(environ: Mapping[str, str] = os.environ, *, to_end: bool = False) -> Settings:
+    """The settings of this process: the environment over ``.env`` over the defaults.
+
+    ``to_end``: for who only ends, or shows the logs of, what an older version has started. A secret that an update
+    brought is no hindrance then. Raises SettingsError.
+    """
     path = env_file(environ)
     values = read_file(path)
     check_names(path, values)
-    names = defaults()
-    values.update({name: environ[name] for name in names if name in environ})
+    values.update({name: environ[name] for name in defaults() if name in environ})
+    lacking = sorted(set(secret_names()) - values.keys())
+    if lacking and to_end:
+        values.update({name: secrets.token_urlsafe(24) for name in lacking})
+    elif lacking:
+        raise SettingsError(
+            f"{path} is of an older version",
+            detail=f"it lacks {', '.join(lacking)}",
+            hint="./Project_Stop.sh, then ./Project_Start.sh, which completes it.",
+        )
     return parse(values, where=f"the settings in {path} and the environment")

@@ -72,7 +72,7 @@ def _work(asked: argparse.Namespace) -> None:
 
         scale.record(settings.env_file(), asked.stage, asked.number)
         return
-    loaded = settings.load()
+    loaded = settings.load(to_end=asked.verb in ("stop", "logs"))
     if asked.verb == "run-nocodb":
         from pipeline.operations import nocodb_server
 

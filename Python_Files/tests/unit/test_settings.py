@@ -135,3 +135,16 @@ def test_a_container_of_kafka_must_hold_its_heap() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.parse({**values, "PIPELINE_MODE": "docker"})
     assert "KAFKA_MEMORY_MB is 1536; allowed: at least 1784" in caught.value.detail
+
+
+def test_a_file_of_an_older_version_hinders_nobody_from_ending_what_runs(tmp_path: Path) -> None:
+    lines = [f"{name}={value}" for name, value in SECRETS.items() if name != "API_TOKEN"]
+    (tmp_path / "env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    environ = {"PIPELINE_ENV_FILE": str(tmp_path / "env")}
+    with pytest.raises(SettingsError) as raised:
+        settings.load(environ)
+    assert "API_TOKEN" in raised.value.detail
+    assert "Project_Stop.sh" in (raised.value.hint or "")
+    loaded = settings.load(environ, to_end=True)
+    assert len(loaded.api_token) >= 32
+    assert loaded.postgres_password == SECRETS["POSTGRES_PASSWORD"]
