@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeline import broker
 from pipeline.backup.points import Point
-from pipeline.database.connection import connect, passing
+from pipeline.database.connection import NotWhole, connect, passing
 from pipeline.database.edits import edits
 from pipeline.database.queries import query
 from pipeline.errors import PassingFault
@@ -19,14 +19,18 @@ def told(settings: Settings, moment: datetime, before: Point | None, *, only: bo
 
     ``only``: NocoDB's database is not restored.
     """
+    if only:
+        yield "NocoDB: its database is not touched; whatever people did there stays"
     try:
-        if only:
-            yield "NocoDB: its database is not touched; whatever people did there stays"
-        else:
+        if not only:
             yield from _in_nocodb(settings, moment)
         yield from _in_postgresql(settings, moment, only)
     except PassingFault as fault:
         yield f"PostgreSQL does not answer, so people's edits after that moment cannot be counted ({fault.detail})"
+    except NotWhole as error:
+        # A database that is not whole is a reason to restore it.
+        said = " ".join(str(error).split())
+        yield f"The databases are not whole, so people's edits after that moment cannot be counted ({said})"
     try:
         yield from _in_kafka(settings, before)
     except PassingFault as fault:

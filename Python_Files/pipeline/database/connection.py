@@ -25,6 +25,9 @@ RefusedForGood = (
     psycopg2.errors.StatementTooComplex,
 )
 
+# What PostgreSQL says when a table, a column or a whole database is not there.
+NotWhole = psycopg2.ProgrammingError
+
 
 @contextmanager
 def passing() -> Iterator[None]:
