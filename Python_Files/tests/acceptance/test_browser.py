@@ -34,6 +34,9 @@ _FACES = """
 # The grid is painted when its canvas has more than a few colours.
 _PAINTED = """
     const canvas = document.querySelector('canvas')
+    if (!canvas.width || !canvas.height) {
+        return false  // not laid out yet
+    }
     const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
     const colours = new Set()
     for (let at = 0; at < pixels.length; at += 28) {

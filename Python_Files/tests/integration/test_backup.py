@@ -424,7 +424,9 @@ def test_root_is_refused(cluster: Cluster) -> None:
     told = cluster.call(sys.executable, "-m", "pipeline.backup.command", ok=False)
     assert told.returncode == 1
     assert "must not run as root" in told.stderr
-    assert not list(cluster.settings.backup.iterdir())
+    kept = [path for path in cluster.settings.backup.rglob("*") if path != configuration.repository(cluster.settings)]
+    assert not kept
+    assert configuration.repository(cluster.settings).stat().st_uid == cluster.settings.backup.stat().st_uid
 
 
 def test_the_list_can_be_read_while_postgresql_is_down_and_backing_up_cannot(cluster: Cluster) -> None:
