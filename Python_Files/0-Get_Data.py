@@ -3,7 +3,7 @@
 
 import sys
 
-from pipeline.feed_command import main
+from pipeline.feed.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,7 +21,7 @@ from pipeline.database.queries import query
 from pipeline.database.users import FetchRecord
 from pipeline.database.values import headers_from_json
 from pipeline.errors import PipelineError, Rejected, UsageError
-from pipeline.feed_plan import Fetch, iso
+from pipeline.feed.plan import Fetch, iso
 from pipeline.person import LabelledPerson, Person, TimestampedPerson
 from pipeline.records import Headers, Outgoing, Publisher, is_fingerprint
 from pipeline.settings import Settings

@@ -16,7 +16,7 @@ from pipeline.api.bound import Bound
 from pipeline.api.ingests import MOST_RESULTS, Ingest, Ingests
 from pipeline.api.routing import pool_of, refusals
 from pipeline.database.queries import query
-from pipeline.feed_plan import REAL, STAND_IN
+from pipeline.feed.plan import REAL, STAND_IN
 
 router = APIRouter(tags=["orders"])
 

@@ -16,9 +16,9 @@ from typing import Literal
 import msgspec
 
 from pipeline.api.answers import Refusal
-from pipeline.feed import run_name
-from pipeline.feed_plan import REAL, STAND_IN
-from pipeline.feed_source import offline_file, until_reachable_file
+from pipeline.feed.plan import REAL, STAND_IN
+from pipeline.feed.run import run_name
+from pipeline.feed.sources import offline_file, until_reachable_file
 from pipeline.log import event
 from pipeline.settings import ROOT, Settings
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from pipeline import entry, feed_source, reconciliation, status
+from pipeline import entry, reconciliation, status
 from pipeline.backup import (
     command,
     configuration,
@@ -28,6 +28,7 @@ from pipeline.backup.exchange import Sinks
 from pipeline.backup.plan import Plan
 from pipeline.database import replacement
 from pipeline.errors import PassingFault, PipelineError, UsageError
+from pipeline.feed import sources
 from pipeline.operations import lock, servers, sinks, start
 from pipeline.operations.lock import Busy
 from pipeline.operations.telling import step, tell, warn
@@ -111,7 +112,7 @@ def restore_pipeline(settings: Settings, planned: Plan, writers: Sinks) -> int:
 
 
 def _restore(settings: Settings, planned: Plan) -> int:
-    ran, offline = restoration.runs(settings), feed_source.offline_file(settings).exists()
+    ran, offline = restoration.runs(settings), sources.offline_file(settings).exists()
     begin = time.monotonic()
     try:
         old = restoration.restore(settings, planned)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 
-from pipeline import feed_source, status
+from pipeline import status
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault
+from pipeline.feed import sources
 from pipeline.operations.telling import tell, warn
 from pipeline.settings import ROOT, Settings
 
@@ -18,9 +19,9 @@ SETTLE_SECONDS = 120
 
 def fetch(settings: Settings) -> None:
     """Fetch once and wait. A fetch that fails, or people who take long, are told and are no fault of the start."""
-    offline = settings.feed_offline or feed_source.offline_file(settings).exists()
-    if not offline and _is_empty(settings) and not feed_source.reachable(settings):
-        feed_source.until_reachable_file(settings).touch(mode=0o600)
+    offline = settings.feed_offline or sources.offline_file(settings).exists()
+    if not offline and _is_empty(settings) and not sources.reachable(settings):
+        sources.until_reachable_file(settings).touch(mode=0o600)
         warn(f"{settings.api_url} cannot be reached: the bundled stand-in of the API serves for now.")
         warn("The real API is tried at every fetch and takes over by itself; every person says its source.")
     begin = time.monotonic()

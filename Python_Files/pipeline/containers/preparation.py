@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import backup, broker, feed_source
+from pipeline import backup, broker
 from pipeline.database import connection, migrations
 from pipeline.errors import PassingFault
+from pipeline.feed import sources
 from pipeline.log import event
 from pipeline.operations import postgresql_server
 from pipeline.settings import Settings
@@ -65,7 +66,7 @@ def _with_password(settings: Settings) -> None:
 def prepare(settings: Settings) -> None:
     """Roles, tables and topics, and where the feed takes its people from. Raises PipelineError."""
     settings.run.mkdir(parents=True, exist_ok=True)
-    offline = feed_source.offline_file(settings)
+    offline = sources.offline_file(settings)
     if os.environ.get("PIPELINE_OFFLINE", "").lower() == "true":
         offline.touch(mode=0o600)
     else:

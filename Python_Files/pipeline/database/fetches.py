@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.database.connection import session
 from pipeline.database.queries import query
-from pipeline.feed_plan import Fetch
+from pipeline.feed.plan import Fetch
 from pipeline.settings import Settings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import feed_source
+from pipeline.feed import sources
 from pipeline.settings import Settings
 
 OFFLINE, UNTIL_REACHABLE = "offline", "until-reachable"
@@ -10,12 +10,12 @@ OFFLINE, UNTIL_REACHABLE = "offline", "until-reachable"
 
 def chosen(settings: Settings) -> str:
     """OFFLINE, UNTIL_REACHABLE, or "" when it is the API alone."""
-    if feed_source.offline_file(settings).exists():
+    if sources.offline_file(settings).exists():
         return OFFLINE
-    return UNTIL_REACHABLE if feed_source.until_reachable_file(settings).exists() else ""
+    return UNTIL_REACHABLE if sources.until_reachable_file(settings).exists() else ""
 
 
 def choose(settings: Settings, choice: str) -> None:
     settings.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = feed_source.offline_file(settings) if choice == OFFLINE else feed_source.until_reachable_file(settings)
+    path = sources.offline_file(settings) if choice == OFFLINE else sources.until_reachable_file(settings)
     path.touch(mode=0o600)

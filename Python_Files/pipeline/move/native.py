@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from pipeline import feed_source
 from pipeline.errors import PipelineError
+from pipeline.feed import sources
 from pipeline.operations import parts, places, ports, postgresql_server, servers, start, supervision
 from pipeline.operations.supervision import Supervisor
 from pipeline.operations.telling import step, tell
@@ -25,7 +25,7 @@ def run_without_feed(settings: Settings) -> None:
     """Everything runs but the schedule, so that what is on the way arrives. Raises PipelineError."""
     if supervision.daemon(settings) is None:
         everything = [name for name in parts.NAMES if name != parts.SCHEDULER]
-        start.start(settings, offline=feed_source.offline_file(settings).exists(), only=everything)
+        start.start(settings, offline=sources.offline_file(settings).exists(), only=everything)
     else:
         with servers.alone(settings):
             servers.end_parts(Supervisor(settings), (parts.SCHEDULER,), 13)

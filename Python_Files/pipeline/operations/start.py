@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 
-from pipeline import broker, feed_source, room, status, topics
+from pipeline import broker, room, status, topics
 from pipeline.backup import gone, restoration, unfinished
 from pipeline.database.connection import session
 from pipeline.errors import PassingFault, PipelineError
+from pipeline.feed import sources
 from pipeline.operations import applied, kafka_server, parts, places, readiness, servers, supervision
 from pipeline.operations.parts import Part
 from pipeline.operations.supervision import Supervisor
@@ -40,7 +41,7 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
         if ran and not _missing(settings, Supervisor(settings), every):
             unfinished.settle(settings, left)
             tell("Pipeline", "runs already; nothing was changed")
-            if offline != feed_source.offline_file(settings).exists():
+            if offline != sources.offline_file(settings).exists():
                 warn("randomuser.me or the stand-in: that is chosen at a start; call ./Project_Stop.sh first")
             where_to_look(settings)
             return
@@ -83,7 +84,7 @@ def _choose_feed(settings: Settings, offline: bool) -> None:
     short = room.warning(settings)
     if short:
         warn(short)
-    switch = feed_source.offline_file(settings)
+    switch = sources.offline_file(settings)
     if offline:
         switch.touch(mode=0o600)
         warn("--offline: the bundled stand-in of the API serves, until a start without --offline")
@@ -137,9 +138,9 @@ def _first_people(settings: Settings, supervisor: Supervisor) -> None:
     A fetch that fails is told and is no reason not to run: the schedule tries again every minute. A backlog that takes
     long is told as well; a stage that is not running is an error.
     """
-    offline = settings.feed_offline or feed_source.offline_file(settings).exists()
-    if not offline and _is_empty(settings) and not feed_source.reachable(settings):
-        feed_source.until_reachable_file(settings).touch(mode=0o600)
+    offline = settings.feed_offline or sources.offline_file(settings).exists()
+    if not offline and _is_empty(settings) and not sources.reachable(settings):
+        sources.until_reachable_file(settings).touch(mode=0o600)
         warn(f"{settings.api_url} cannot be reached: the bundled stand-in of the API serves for now.")
         warn("The real API is tried at every fetch and takes over by itself; every person says its source.")
     with step("Feed", "first people fetched") as told:

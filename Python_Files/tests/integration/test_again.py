@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Instance, until
 from pipeline import broker, topics
-from pipeline.feed import Feed
+from pipeline.feed.run import Feed
 from pipeline.operations.supervision import Process, Supervisor
 from pipeline.records import Outgoing, Publisher
 

@@ -11,7 +11,7 @@ import msgspec
 
 from conftest import Instance
 from pipeline import broker, topics
-from pipeline.feed_plan import read_fetches
+from pipeline.feed.plan import read_fetches
 from pipeline.settings import ROOT
 
 # More than any run makes: a topic is read from its begin.

@@ -9,11 +9,12 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from pipeline import feed_plan, topics
+from pipeline import topics
 from pipeline.database import users
 from pipeline.database.queries import query
 from pipeline.database.rejected import rejected_row
 from pipeline.database.values import moment, text
+from pipeline.feed import plan
 from pipeline.records import Incoming, Place
 from pipeline.settings import ROOT
 
@@ -72,9 +73,9 @@ def test_moments_beyond_the_calendar_are_none() -> None:
 
 
 def test_what_the_feed_tells_of_a_run_is_what_the_store_reads() -> None:
-    told = feed_plan.Fetch(
+    told = plan.Fetch(
         fetch_id="f", source="stand-in", kind="scheduled", seed="s", page=1,
-        due=feed_plan.iso_minute(datetime(2026, 11, 21, 5, 29, tzinfo=UTC)), requested=10, received=1, rejected=0,
+        due=plan.iso_minute(datetime(2026, 11, 21, 5, 29, tzinfo=UTC)), requested=10, received=1, rejected=0,
         uuids=[str(UUID(int=5))], arrived_at="2026-11-21T05:29:16.817Z", nationalities=["DE", "US"],
     )  # fmt: skip
     read = msgspec.json.decode(msgspec.json.encode(told), type=users.FetchRecord)

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from feed_ends import NOON, Broker, Time, settings_of
-from pipeline import feed_command, topics
+from pipeline import topics
 from pipeline.errors import PassingFault, UsageError
-from pipeline.feed import Feed, lock
-from pipeline.feed_plan import Order, Past, by_hand, check_seed, pages, read_fetches, seed
-from pipeline.feed_records import read_file
-from pipeline.feed_source import offline_file, reachable, until_reachable_file
+from pipeline.feed import command
+from pipeline.feed.plan import Order, Past, by_hand, check_seed, pages, read_fetches, seed
+from pipeline.feed.records import read_file
+from pipeline.feed.run import Feed, lock
+from pipeline.feed.sources import offline_file, reachable, until_reachable_file
 from pipeline.person import CREDENTIALS
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Incoming, Place
@@ -304,7 +305,7 @@ def test_a_file_that_is_no_response_is_refused(tmp_path: Path, content: bytes) -
     ],
 )
 def test_wrong_usage_ends_with_two_and_says_why(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert feed_command.main(arguments) == 2
+    assert command.main(arguments) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -15,11 +15,11 @@ import pytest
 from feed_ends import NOON, Broker, Time, settings_of
 from pipeline import topics
 from pipeline.errors import PassingFault, PipelineError, UsageError
-from pipeline.feed import Feed, lock
-from pipeline.feed_again import Again
-from pipeline.feed_plan import Fetch, Past, read_fetches
-from pipeline.feed_records import read_file
-from pipeline.feed_source import offline_file
+from pipeline.feed.again import Again
+from pipeline.feed.plan import Fetch, Past, read_fetches
+from pipeline.feed.records import read_file
+from pipeline.feed.run import Feed, lock
+from pipeline.feed.sources import offline_file
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Incoming
 from pipeline.settings import Settings

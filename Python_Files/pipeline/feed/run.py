@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline import log, topics
 from pipeline.errors import PassingFault, PipelineError
-from pipeline.feed_plan import (
+from pipeline.feed.plan import (
     FILE,
     REAL,
     STAND_IN,
@@ -28,9 +28,9 @@ from pipeline.feed_plan import (
     read_fetches,
     scheduled,
 )
-from pipeline.feed_plan import by_hand as orders_by_hand
-from pipeline.feed_records import fetch_of, records_of, say_order
-from pipeline.feed_source import Clock, Sources
+from pipeline.feed.plan import by_hand as orders_by_hand
+from pipeline.feed.records import fetch_of, records_of, say_order
+from pipeline.feed.sources import Clock, Sources
 from pipeline.metrics import names
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Incoming, Publisher

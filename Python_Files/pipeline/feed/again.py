@@ -18,10 +18,10 @@ from uuid import UUID
 
 from pipeline import log, topics
 from pipeline.errors import PipelineError, UsageError
-from pipeline.feed import NETWORK_SECONDS, Tail, check_window, lock, record_failure
-from pipeline.feed_plan import FILE, REAL, STAND_IN, Fetch, Order, Past, read_fetches
-from pipeline.feed_records import account_of, fetch_of, headers_of, say_order
-from pipeline.feed_source import Clock, Sources
+from pipeline.feed.plan import FILE, REAL, STAND_IN, Fetch, Order, Past, read_fetches
+from pipeline.feed.records import account_of, fetch_of, headers_of, say_order
+from pipeline.feed.run import NETWORK_SECONDS, Tail, check_window, lock, record_failure
+from pipeline.feed.sources import Clock, Sources
 from pipeline.metrics import names
 from pipeline.randomuser import FetchFailed
 from pipeline.records import Outgoing, Publisher

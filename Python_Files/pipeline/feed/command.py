@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import entry, feed, feed_records, log, topics
+from pipeline import entry, log, topics
 from pipeline.errors import PipelineError, UsageError
-from pipeline.feed_plan import by_hand
+from pipeline.feed.plan import by_hand
+from pipeline.feed.records import read_file
+from pipeline.feed.run import STAGE, TAIL, Feed
 from pipeline.metrics import files
 from pipeline.settings import Settings, load
 
@@ -66,13 +68,13 @@ def _check(asked: argparse.Namespace) -> None:
 def _again(settings: Settings, fetch_id: str) -> None:
     from pipeline import broker, ledger
     from pipeline.database import fetches
-    from pipeline.feed_again import Again
+    from pipeline.feed.again import Again
 
-    with broker.publisher(settings, stage=feed.STAGE) as publisher:
+    with broker.publisher(settings, stage=STAGE) as publisher:
         sent = Again(
             settings,
             publisher,
-            lambda: broker.tail(settings, topics.FETCHES, feed.TAIL),
+            lambda: broker.tail(settings, topics.FETCHES, TAIL),
             stored=lambda name: fetches.stored(settings, name),
             missing_of=lambda name: ledger.missing_of(settings, name),
         ).run(fetch_id)
@@ -85,13 +87,13 @@ def _run(asked: argparse.Namespace, settings: Settings) -> None:
     if asked.again is not None:
         _again(settings, asked.again)
         return
-    responses = feed_records.read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
+    responses = read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
     with (
-        broker.publisher(settings, stage=feed.STAGE) as publisher,
-        feed.Feed(
+        broker.publisher(settings, stage=STAGE) as publisher,
+        Feed(
             settings,
             publisher,
-            lambda: broker.tail(settings, topics.FETCHES, feed.TAIL),
+            lambda: broker.tail(settings, topics.FETCHES, TAIL),
             offline=asked.offline,
         ) as run,
     ):
@@ -109,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(asked)
         settings = load()
         entry.become_owner(settings)
-        log.start(feed.STAGE, level=settings.log_level)
-        with files.keeping(settings.run, feed.STAGE):
+        log.start(STAGE, level=settings.log_level)
+        with files.keeping(settings.run, STAGE):
             _run(asked, settings)
     except PipelineError as error:
         print(error.report(), file=sys.stderr)

@@ -9,7 +9,7 @@ import msgspec
 
 from pipeline import topics
 from pipeline.errors import UsageError
-from pipeline.feed_plan import Fetch, Kind, Order, iso, iso_minute
+from pipeline.feed.plan import Fetch, Kind, Order, iso, iso_minute
 from pipeline.records import Headers, Outgoing
 from pipeline.response import NotAResponse, Response, read
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline import log
-from pipeline.feed_plan import REAL, STAND_IN, Order
+from pipeline.feed.plan import REAL, STAND_IN, Order
 from pipeline.randomuser import Api, FetchFailed
 from pipeline.response import Response
 from pipeline.settings import Settings
