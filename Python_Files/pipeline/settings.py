@@ -7,6 +7,7 @@ the two together.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # The read API and the page
     api_address: Host = "127.0.0.1"
     api_port: Port = 8000
+    api_hosts: str = ""
     api_token: Secret
 
     # The stages
@@ -180,6 +182,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The nationalities asked for, upper case; empty means all."""
         return tuple(part.strip().upper() for part in self.nationalities.split(",") if part.strip())
 
+    @property
+    def api_host_list(self) -> tuple[str, ...]:
+        """Names with a dot by which the read API and the page may be asked, lower case."""
+        return tuple(part.strip().lower() for part in self.api_hosts.split(",") if part.strip())
+
 
 def _under_root(text: str) -> Path:
     path = Path(text).expanduser()
@@ -236,6 +243,9 @@ def _check_further(settings: Settings) -> list[str]:
                 f"NATIONALITIES has {nationality!r}; allowed: a comma-separated list of {', '.join(NATIONALITIES)}, "
                 "or nothing for all (the API would silently ignore the whole list)"
             )
+    for host in settings.api_host_list:
+        if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+", host):
+            faults.append(f"API_HOSTS has {host!r}; allowed: a comma-separated list of names such as a.example.net")
     for name, address in (("API_URL", settings.api_url), ("NOCODB_PUBLIC_URL", settings.nocodb_public_url)):
         if address:
             try:

@@ -16,10 +16,12 @@ from pipeline.api import (
     documentation,
     headers,
     health,
+    hosts,
     ingest,
     ingests,
     kpis,
     lists,
+    measured,
     rejected,
     users,
 )
@@ -64,6 +66,9 @@ def create(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.include_router(documentation.router)
     _mount_page(app)
+    # The last is the outermost.
+    app.add_middleware(hosts.KnownHosts, others=settings.api_host_list)
+    app.add_middleware(measured.Measured)
     app.add_middleware(headers.Security)
     return app
 

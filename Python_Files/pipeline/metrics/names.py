@@ -13,7 +13,7 @@ from pipeline.errors import Fenced, PassingFault
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-COMMON, STAGES, SINKS, SCHEDULER, FEED = (CollectorRegistry() for _ in range(5))
+COMMON, STAGES, SINKS, SCHEDULER, FEED, API = (CollectorRegistry() for _ in range(6))
 """What any process counts, and what only those of a kind do: no file tells noughts of somebody else's work."""
 
 BATCH_BUCKETS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
@@ -89,6 +89,18 @@ FETCH_SECONDS = Histogram(
     "From asking for people until the answer is taken apart, tries included",
     buckets=SECONDS_BUCKETS,
     registry=FEED,
+)
+
+# The read API and the page, under the names that the field uses for any server of HTTP.
+HTTP_REQUESTS = Counter(
+    "http_requests_total", "Requests that were answered", ["method", "handler", "status"], registry=API
+)
+HTTP_SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "From a request until its answer begins",
+    ["method", "handler"],
+    buckets=SECONDS_BUCKETS,
+    registry=API,
 )
 
 ProcessCollector(registry=COMMON)

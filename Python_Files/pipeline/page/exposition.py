@@ -21,7 +21,7 @@ def text(settings: Settings, snapshot: Snapshot, now: float | None = None) -> by
     """The whole page. What a server that is away would tell is left out; pipeline_server_up says so."""
     moment = time.time() if now is None else now
     names.TOLD_AT.set(moment)
-    own = files.labelled(names.COMMON.collect(), {"stage": "api", "instance": "0"})
+    own = files.labelled([*names.COMMON.collect(), *names.API.collect()], {"stage": "api", "instance": "0"})
     families = [*files.read(settings.run, moment), *own, *_told(snapshot, moment)]
     return files.text(files.merged(families))
 

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from pipeline import settings
 from pipeline.api import application
 from pipeline.database import figures, queries
+from pipeline.metrics import names
 from pipeline.settings import ROOT
 
 SECRETS = {name: f"{name.lower()}-{'s' * 32}"[:32] for name in settings.secret_names()}
@@ -23,7 +24,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # held and not listened on, so that a connection to it is refused
         port = str(nobody.getsockname()[1])
-        given = {"POSTGRES_PORT": port, "DATA_DIR": str(tmp_path_factory.mktemp("data"))}
+        given = {
+            "POSTGRES_PORT": port,
+            "API_HOSTS": "people.example.net",
+            "DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        }
         yield TestClient(application.create(settings.parse({**SECRETS, **given})), raise_server_exceptions=False)
 
 
@@ -90,3 +95,43 @@ def test_every_figure_is_a_function_and_a_view_of_the_database() -> None:
         assert f"CREATE FUNCTION pipeline.{figure.source.partition('(')[0]}(" in script
     assert len(re.findall("CREATE VIEW", script)) == len(figures.ALL)
     assert queries.query("ledger_of")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:8000", "[::1]:8000", "192.168.1.7", "api:8000",
+             "page.localhost", "people.example.net", "People.Example.Net:443"]
+)  # fmt: skip
+def test_it_answers_by_its_own_names(client: TestClient, host: str) -> None:
+    assert client.get("/api/kpis", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["attacker.example", "127.0.0.1.attacker.example:8000", "localhost.attacker.example", "example.net", "[::1",
+             "people.example.net.attacker.example"]
+)  # fmt: skip
+@pytest.mark.parametrize("address", ["/api/users", "/metrics", "/", "/docs"])
+def test_a_strangers_page_that_points_its_name_here_reads_nothing(client: TestClient, host: str, address: str) -> None:
+    answer = client.get(address, headers={"Host": host})
+    assert answer.status_code == 421
+    assert "API_HOSTS" in answer.json()["hint"]
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_requests_are_counted_by_route_and_not_by_what_somebody_asked_for(client: TestClient) -> None:
+    def counted(handler: str, status: str) -> float:
+        value = names.API.get_sample_value(
+            "http_requests_total", {"method": "GET", "handler": handler, "status": status}
+        )
+        return value or 0.0
+
+    found, person = counted("/api/kpis", "200"), counted("/api/users/{uuid}", "400")
+    client.get("/api/kpis")
+    for number in range(5):
+        client.get(f"/api/users/nobody-{number}")
+        client.get(f"/nowhere/{number}")
+    assert counted("/api/kpis", "200") == found + 1
+    assert counted("/api/users/{uuid}", "400") == person + 5
+    handlers = {
+        sample.labels["handler"] for family in names.API.collect() for sample in family.samples if sample.labels
+    }
+    assert not [handler for handler in handlers if "nowhere" in handler or "nobody" in handler]
