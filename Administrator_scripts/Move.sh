@@ -114,16 +114,6 @@ The old data stays where it is: $("${FROM}_data" | paste -sd ' ')
 TEXT
 }
 
-ask() {
-    local answer
-    if [[ ! -t 0 ]]; then
-        printf 'error: there is nobody to ask\nhint: Give --yes if that is meant.\n' >&2
-        exit 2
-    fi
-    read -r -p "Type yes to go on: " answer
-    [[ "$answer" == yes ]] || fail "nothing was changed: the answer was not yes"
-}
-
 move() {
     local begin database
     begin="$(now)"
@@ -180,7 +170,7 @@ compare() {
     source="$("${FROM}_contents" && "${FROM}_files_sum")"
     target="$("${TO}_contents" && "${TO}_files_sum")"
     if [[ "$source" != "$target" ]]; then
-        diff <(printf '%s\n' "$source") <(printf '%s\n' "$target") | head -n 20 >&2 || true
+        diff <(printf '%s\n' "$source") <(printf '%s\n' "$target") | head -n 20 >&2 || true # diff's status says that they differ, which is known
         fail "the copy is not like its original" "the lines above differ: < source, > target" ""
     fi
     tell Compare "$(awk '$1 ~ /^(pipeline|nocodb)$/ && $2 == "table" { tables++; rows += $4 }

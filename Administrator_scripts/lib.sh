@@ -115,6 +115,17 @@ as_service_user() {
     runuser -u "$user" -- env HOME="$home" USER="$user" LOGNAME="$user" "$@"
 }
 
+# ask: returns when the person at the terminal types yes, and ends the script when nobody is there or the answer is another.
+ask() {
+    local answer=""
+    if [[ ! -t 0 ]]; then
+        printf 'error: there is nobody to ask\nhint: Give --yes if that is meant.\n' >&2
+        exit 2
+    fi
+    read -r -p "Type yes to go on: " answer || true # the end of the input is no yes
+    [[ "${answer,,}" == yes ]] || fail "nothing was changed: the answer was not yes"
+}
+
 # asks_for_help ARGUMENT...: whether -h or --help is among them.
 asks_for_help() {
     local argument

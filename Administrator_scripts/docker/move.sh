@@ -9,7 +9,7 @@ docker_python() {
 
 # docker_data: the volumes with data of this installation, one a line; nothing when there is none.
 docker_data() {
-    docker volume ls --quiet | grep -E "^${PROJECT}_.*-data\$" || true
+    docker volume ls --quiet | grep -E "^${PROJECT}_.*-data\$" || true # no volume is no fault
 }
 
 docker_removal() {

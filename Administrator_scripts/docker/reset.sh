@@ -59,7 +59,8 @@ main() {
     else
         question+=". The backups in $place stay."
     fi
-    confirm "$question" "$yes"
+    printf '%s\n' "$question"
+    [[ -n "$yes" ]] || ask
     # Nobody archives WAL any more when the backups go.
     compose --progress quiet stop
     if [[ -n "$backups" && -n "$inside" ]]; then
@@ -109,19 +110,6 @@ on_backups() {
     docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
         --user "$POSTGRES_UID:$POSTGRES_UID" --mount "type=bind,source=$2,target=/var/lib/backup" "$PIPELINE_IMAGE" \
         python -m pipeline.containers reset-backups "$1" /var/lib/backup
-}
-
-# confirm QUESTION YES
-confirm() {
-    local answer=""
-    printf '%s\n' "$1"
-    [[ -z "$2" ]] || return 0
-    if [[ ! -t 0 ]]; then
-        printf 'error: there is nobody to ask\nhint: Give --yes if that is meant.\n' >&2
-        exit 2
-    fi
-    read -r -p "Type yes to go on: " answer || true
-    [[ "${answer,,}" == yes ]] || fail "nothing was changed: the answer was not yes"
 }
 
 main "$@"

@@ -85,7 +85,7 @@ tell_why() {
             running/healthy/* | running//* | exited//0 | exited/*/0 | created/*) continue ;;
         esac
         # The parts that run once check what they find, and their error says all: what comes after them only waited.
-        log="$(compose logs --no-log-prefix --no-color --tail 20 "$service" 2>/dev/null)" || true
+        log="$(compose logs --no-log-prefix --no-color --tail 20 "$service" 2>/dev/null)" || true # its state is told without
         if [[ "$state" == exited && "$log" == *"error: "* ]] && runs_once "$service"; then
             # The last error: a container that is used again has those of earlier starts in its log.
             log="$(awk '/^error: / {told = ""} /^(error|detail|hint): / {told = told $0 "\n"} END {printf "%s", told}' <<<"$log")"

@@ -27,9 +27,10 @@ from pipeline.backup import (
 from pipeline.backup.exchange import Sinks
 from pipeline.backup.plan import Plan
 from pipeline.database import replacement
-from pipeline.errors import PassingFault, PipelineError, UsageError
+from pipeline.errors import PassingFault, PipelineError
 from pipeline.feed import sources
 from pipeline.operations import lock, servers, sinks, start
+from pipeline.operations.asking import confirm
 from pipeline.operations.lock import Busy
 from pipeline.operations.telling import step, tell, warn
 from pipeline.settings import ROOT, Settings
@@ -61,7 +62,7 @@ def restore(settings: Settings, asked: str | None, *, only: bool, dry_run: bool,
         if dry_run:
             tell("Restore", "--dry-run: nothing was changed")
             return 0
-        _confirm(yes)
+        confirm(yes, "Give --yes if that is meant, or --dry-run to look only.")
         locks.enter_context(without_backups(settings))
         locks.enter_context(scratch.signals_raise())
         if _in_containers(settings):
@@ -195,15 +196,6 @@ def _tell(settings: Settings, planned: Plan, only: bool) -> None:
     moment = planned.target.moment or (planned.target.before.taken_at if planned.target.before else datetime.now(UTC))
     for line in losses.told(settings, moment, planned.target.before, only=only):
         print(f"  {line}", flush=True)
-
-
-def _confirm(yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask", hint="Give --yes if that is meant, or --dry-run to look only.")
-    if input("Type yes to go on: ").strip().lower() != "yes":
-        raise PipelineError("nothing was changed: the answer was not yes")
 
 
 def _drop(settings: Settings, name: str) -> int:

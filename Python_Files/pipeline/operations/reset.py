@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 
 from pipeline import backup
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import PipelineError
 from pipeline.operations import places, stop
+from pipeline.operations.asking import confirm
 from pipeline.operations.telling import tell
 from pipeline.settings import Settings
 
@@ -25,12 +25,13 @@ def reset(settings: Settings, *, yes: bool) -> None:
         )
     places_of_backups = [settings.backup, *([settings.backup_2] if settings.backup_2 else [])]
     outside = [place for place in places_of_backups if not place.resolve().is_relative_to(data.resolve())]
-    _confirm(
+    print(
         f"All data in {data} is deleted for good: people, topics, NocoDB's base, logs"
         + ("" if len(outside) == len(places_of_backups) else ", and the BACKUPS in it")
         + (f". The backups in {' and '.join(map(str, outside))} stay." if outside else "."),
-        yes,
+        flush=True,
     )
+    confirm(yes)
     stop.stop(settings)
     for place in outside:
         aside = backup.set_aside(place)
@@ -47,18 +48,9 @@ def reset(settings: Settings, *, yes: bool) -> None:
 
 def remove_source(settings: Settings, source: str, *, yes: bool) -> None:
     """Remove the people of one source from both stores."""
-    _confirm(f"All people whose source is {source} are removed from PostgreSQL and NocoDB.", yes)
+    print(f"All people whose source is {source} are removed from PostgreSQL and NocoDB.", flush=True)
+    confirm(yes)
     from pipeline import removal
 
     removed = removal.remove_source(settings, source)
     tell("Reset", f"people of {source} removed: {removed}")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    print(question, flush=True)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask", hint="Give --yes if that is meant.")
-    if input("Type yes to go on: ").strip().lower() != "yes":
-        raise PipelineError("nothing was changed: the answer was not yes")

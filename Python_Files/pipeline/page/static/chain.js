@@ -63,7 +63,7 @@ function tip(x, y, down) {
 
 function across(chain, stage) {
   const boxes = draw("g", {});
-  const w = 184, gap = 120, y = 96, mid = y + 44;
+  const w = 186, gap = 136, y = 96, mid = y + 44;
   const x = [2, 2 + w + gap, 2 + 2 * (w + gap)];
   const sinkX = 2 + 3 * (w + gap) + 4, sinkY = [30, 162], sinkW = 184, storeX = sinkX + sinkW + 34;
   const arrow = (from, to, name, one) => [
