@@ -29,7 +29,8 @@ FROM postgres AS backup
 USER root
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* \
+ && install -d -o postgres -g postgres /var/lib/metrics
 COPY --from=build /opt/pipeline-python /opt/pipeline-python
 COPY --from=build /opt/pipeline /opt/pipeline
 # PIPELINE_INSIDE: the scripts are in a container already and do not look for one.

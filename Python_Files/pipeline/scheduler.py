@@ -198,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.ending.set())
     log.event(logger, logging.INFO, "scheduler begins", jobs=len(jobs), python=sys.executable)
-    with files.telling(settings.run, "scheduler", (names.SCHEDULER,)):
+    # In the container way there is a second scheduler, beside PostgreSQL.
+    with files.telling(settings.run, "scheduler", (names.SCHEDULER,), os.environ.get("PIPELINE_INSIDE") or 0):
         scheduler.run()
     log.event(logger, logging.INFO, "scheduler ended")
     return 0

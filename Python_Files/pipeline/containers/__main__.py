@@ -119,7 +119,7 @@ def _do(asked: argparse.Namespace, settings: Settings) -> None:
         volumes.refuse_half_restored(handed.inside(settings))
         handed.hand_out(settings)
     elif asked.verb == "first-people":
-        from pipeline.containers import first_people
+        from pipeline.operations import first_people
 
         first_people.fetch(settings)
     else:

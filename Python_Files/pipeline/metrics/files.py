@@ -66,10 +66,10 @@ _told: Told | None = None
 
 
 @contextmanager
-def telling(run: Path, stage: str, registries: Sequence[CollectorRegistry], number: int = 0) -> Iterator[None]:
-    """Until the end of the block this process is instance ``number`` of ``stage``, and ``tell`` writes its figures."""
+def telling(run: Path, stage: str, registries: Sequence[CollectorRegistry], instance: int | str = 0) -> Iterator[None]:
+    """Until the end of the block this process is that instance of ``stage``, and ``tell`` writes its figures."""
     global _told
-    before, _told = _told, Told(directory(run), stage, str(number), registries)
+    before, _told = _told, Told(directory(run), stage, str(instance), registries)
     try:
         yield
     finally:
@@ -106,8 +106,14 @@ def _keep(place: Path, stage: str) -> None:
 
 
 def directory(run: Path) -> Path:
-    """Where the files lie."""
-    return run / "metrics"
+    """Where the files of this process lie: in the container way a service may have a volume of its own for them."""
+    return Path(os.environ.get("PIPELINE_METRICS_DIR") or run / "metrics")
+
+
+def _directories(run: Path) -> list[Path]:
+    """Where the files of all lie that this process can read."""
+    beside = os.environ.get("PIPELINE_METRICS_BESIDE")
+    return [directory(run), *([Path(beside)] if beside else [])]
 
 
 def labelled(families: Iterable[Metric], labels: Mapping[str, str]) -> Iterator[Metric]:
@@ -177,7 +183,7 @@ def read(run: Path, now: float | None = None) -> list[Metric]:
     """The figures of all processes of this machine, less those that are gone; a file that is damaged is left out."""
     moment = time.time() if now is None else now
     found: list[Metric] = []
-    for path in sorted(directory(run).glob(f"[!.]*{_ENDING}")):
+    for path in sorted(path for place in _directories(run) for path in place.glob(f"[!.]*{_ENDING}")):
         try:
             if path.name.endswith(_KEPT) or moment - path.stat().st_mtime < STALE_SECONDS:
                 found += _families(path)

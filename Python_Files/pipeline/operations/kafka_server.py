@@ -115,15 +115,23 @@ def is_formatted(settings: Settings) -> bool:
     return (directory(settings) / "log" / "meta.properties").exists()
 
 
+def new_cluster_id() -> str:
+    """An id as Kafka's own tool makes them, none of which begins with what its programs take for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
+
+
 def format_storage(settings: Settings, programs: Installed) -> None:
     """Give the log directory its cluster id, once. Raises PipelineError when Kafka refuses."""
     id_file = directory(settings) / "cluster-id"
     if not id_file.exists():
-        files.write(id_file, base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=") + "\n")
+        files.write(id_file, new_cluster_id() + "\n")
     cluster = id_file.read_text(encoding="utf-8").strip()
     command = [
         *(str(programs.java), "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", f"{programs.kafka}/libs/*"),
-        *("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", "-t", cluster),
+        *("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", f"--cluster-id={cluster}"),
         *("-c", str(directory(settings) / "server.properties")),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Collection, Sequence
 
 from pipeline import broker, room, status, topics
 from pipeline.backup import gone, restoration, unfinished
-from pipeline.database.connection import session
-from pipeline.errors import PassingFault, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.feed import sources
-from pipeline.operations import applied, kafka_server, parts, places, readiness, servers, supervision
+from pipeline.operations import applied, first_people, kafka_server, parts, places, readiness, servers, supervision
 from pipeline.operations.parts import Part
 from pipeline.operations.supervision import Supervisor
-from pipeline.operations.telling import step, tell, warn
+from pipeline.operations.telling import tell, warn
 from pipeline.settings import ROOT, Settings, env_file
 
 _STAGE_SECONDS = 90
 _API_SECONDS = 60
-_FETCH_SECONDS = 90
-_SETTLE_SECONDS = 120
 
 
 def start(settings: Settings, *, offline: bool = False, only: Collection[str] = parts.NAMES) -> None:
@@ -58,7 +53,11 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
                 servers.bring_down(settings)
             raise
         if set(only) == set(parts.NAMES):
-            _first_people(settings, supervisor)
+            first_people.fetch(
+                settings,
+                supervision.environment(settings),
+                when_late=lambda: _refuse_what_died(settings, supervisor),
+            )
     tell("Pipeline", "runs", time.monotonic() - begin)
     where_to_look(settings)
 
@@ -132,63 +131,11 @@ def has_partitions(settings: Settings, supervisor: Supervisor, stage: str, proce
     return is_running(supervisor, processes) and broker.group_ready(settings, stage)
 
 
-def _first_people(settings: Settings, supervisor: Supervisor) -> None:
-    """Fetch once, and wait until those people are in both stores.
-
-    A fetch that fails is told and is no reason not to run: the schedule tries again every minute. A backlog that takes
-    long is told as well; a stage that is not running is an error.
-    """
-    offline = settings.feed_offline or sources.offline_file(settings).exists()
-    if not offline and _is_empty(settings) and not sources.reachable(settings):
-        sources.until_reachable_file(settings).touch(mode=0o600)
-        warn(f"{settings.api_url} cannot be reached: the bundled stand-in of the API serves for now.")
-        warn("The real API is tried at every fetch and takes over by itself; every person says its source.")
-    with step("Feed", "first people fetched") as told:
-        door = [sys.executable, str(ROOT / "Python_Files" / "0-Get_Data.py")]
-        try:
-            done = subprocess.run(
-                door,
-                cwd=ROOT,
-                env=supervision.environment(settings),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_FETCH_SECONDS,
-                check=False,
-            )
-            said = (done.stderr or done.stdout).strip().splitlines()
-            failed = done.returncode != 0
-        except subprocess.TimeoutExpired:
-            said, failed = [f"no answer within {_FETCH_SECONDS} s"], True
-        if failed:
-            told("first fetch failed; the schedule tries again every minute")
-    if failed:
-        for line in said[-4:]:
-            warn(readiness.without_secrets(settings, line))
-        return
-    begin = time.monotonic()
-    while not _is_settled(settings):
-        if time.monotonic() - begin > _SETTLE_SECONDS:
-            missing = _missing(settings, supervisor, parts.all_parts(settings, places.installed()))
-            if missing:
-                raise PipelineError(f"{', '.join(missing)} does not run any more", hint="See Logs.sh.")
-            warn("The first people are still on their way; Administrator_scripts/Status.sh shows how many.")
-            return
-        time.sleep(0.2)
-    tell("People", "in PostgreSQL and in NocoDB", time.monotonic() - begin)
-
-
-def _is_settled(settings: Settings) -> bool:
-    try:
-        return status.settled(settings)
-    except PassingFault:
-        return False
-
-
-def _is_empty(settings: Settings) -> bool:
-    with session(settings) as cursor:
-        cursor.execute("SELECT NOT EXISTS (SELECT FROM pipeline.users) AND NOT EXISTS (SELECT FROM pipeline.fetches)")
-        return bool(cursor.fetchone()[0])
+def _refuse_what_died(settings: Settings, supervisor: Supervisor) -> None:
+    """Raise PipelineError when a part that was started is not running any more."""
+    missing = _missing(settings, supervisor, parts.all_parts(settings, places.installed()))
+    if missing:
+        raise PipelineError(f"{', '.join(missing)} does not run any more", hint="See Logs.sh.")
 
 
 def where_to_look(settings: Settings) -> None:

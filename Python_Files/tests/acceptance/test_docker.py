@@ -8,9 +8,13 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from selenium.webdriver.common.by import By
 
+from chromium import browser
 from compose_project import Project, installed_project, started_project
 from conftest import until
 from pipeline import settings as all_settings
@@ -130,6 +134,51 @@ def test_the_schedule_backs_up(project: Project) -> None:
     until(lambda: "job ended" in project.compose("logs", "backup"), "a run of the schedule", 330)
     ended = [line for line in project.compose("logs", "backup").splitlines() if "job ended" in line]
     assert all("exit=0" in line for line in ended), ended
+
+
+def asked(project: Project, address: str, **more: Any) -> httpx.Response:
+    """What the API answers to somebody on the host."""
+    where = f"http://127.0.0.1:{project.environment['API_PORT']}{address}"
+    return httpx.request(more.pop("method", "GET"), where, timeout=60, **more)
+
+
+def test_the_read_api_answers_the_host_and_takes_an_order(project: Project) -> None:
+    assert asked(project, "/api/health").status_code == 200
+    assert asked(project, "/api/ingest", method="POST", json={"results": 20}).status_code == 401
+    token = all_settings.read_file(Path(project.environment["PIPELINE_ENV_FILE"]))["API_TOKEN"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    ordered = asked(project, "/api/ingest", method="POST", json={"results": 20}, headers=bearer)
+    assert ordered.status_code == 202, ordered.text
+    people = f"/api/users?fetch_id={ordered.json()['fetch_id']}"
+    until(lambda: asked(project, people).json()["total"] == 20, "the people that were ordered are stored")
+    ports = json.loads(project.run("docker", "inspect", project.compose("ps", "--quiet", "api").strip()))[0]
+    assert {one["HostIp"] for one in ports["NetworkSettings"]["Ports"]["8000/tcp"]} == {"127.0.0.1"}
+
+
+def test_the_metrics_are_those_of_every_container_that_works(project: Project) -> None:
+    def told() -> set[tuple[str, str]]:
+        text = asked(project, "/metrics").text
+        return set(re.findall(r'pipeline_process_told_timestamp_seconds\{instance="([^"]*)",stage="([^"]*)"\}', text))
+
+    every = {("0", stage) for stage in (*topics.STAGES, "0-Get_Data", "scheduler", "api")} | {("backup", "scheduler")}
+    until(lambda: told() == every, "every process tells its figures")
+    jobs = re.findall(r'pipeline_job_runs_total\{instance="backup",job="([^"]*)"', asked(project, "/metrics").text)
+    assert "Backup" in jobs
+
+
+def test_the_page_shows_new_people_with_their_faces(project: Project) -> None:
+    with browser() as driver:
+        driver.get(f"http://127.0.0.1:{project.environment['API_PORT']}/")
+
+        def shown(selector: str) -> list[str]:
+            return [one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)]
+
+        until(lambda: shown("#connection") == ["Live"], "the page is live")
+        project.feed("--offline", "--results", "3")
+        [person] = asked(project, "/api/users?sort=-fetched_at&limit=1").json()["data"]
+        until(lambda: shown(f"#people [data-uuid='{person['uuid']}']"), "somebody appears")
+        until(lambda: shown("#people img"), "somebody has a face, from NocoDB's storage")
+        until(lambda: "Everybody is accounted for" in "".join(shown("#ledger")), "the ledger is told")
 
 
 def test_the_superusers_password_follows_the_settings_file(project: Project) -> None:

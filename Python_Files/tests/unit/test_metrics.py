@@ -129,6 +129,22 @@ def test_each_process_has_a_file_with_its_stage_and_instance(tmp_path: Path, own
     assert found["process_resident_memory_bytes", "2-Add_Label", "0"] > 1e6
 
 
+def test_the_files_of_a_service_with_a_volume_of_its_own_are_read_beside_the_others(
+    tmp_path: Path, own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, beside = tmp_path / "run", tmp_path / "beside"
+    with files.telling(run, "scheduler", (own[0],)):
+        files.tell()
+    with monkeypatch.context() as service:
+        service.setenv("PIPELINE_METRICS_DIR", str(beside))
+        with files.telling(run, "scheduler", (own[0],), "backup"):
+            files.tell()
+    assert ("own_total", "scheduler", "backup") not in read(run)
+    monkeypatch.setenv("PIPELINE_METRICS_BESIDE", str(beside))
+    found = read(run)
+    assert {"0", "backup"} <= {instance for _, stage, instance in found if stage == "scheduler"}
+
+
 def test_a_file_that_nobody_writes_any_more_is_left_out_but_not_that_of_a_short_program(
     tmp_path: Path, own: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -72,3 +73,9 @@ def test_nocodb_gets_its_secrets_in_its_environment_and_none_in_its_command() ->
     programs = Installed(java=Path("/j"), kafka=Path("/k"), nocodb=Path("/n"), postgresql=Path("/p"))
     assert nocodb_server.environment(made)["NC_CONNECTION_ENCRYPT_KEY"] == made.nocodb_encryption_key
     assert not [secret for secret in SECRETS.values() if secret in " ".join(nocodb_server.command(programs))]
+
+
+def test_kafkas_cluster_id_never_looks_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter([UUID(bytes=bytes([0xF8]) + bytes(15)), UUID(bytes=bytes([0xFB]) * 16), UUID(int=1)])
+    monkeypatch.setattr(kafka_server.uuid, "uuid4", lambda: next(made))
+    assert kafka_server.new_cluster_id() == "AAAAAAAAAAAAAAAAAAAAAQ"
