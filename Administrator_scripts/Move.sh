@@ -73,6 +73,9 @@ check() {
     flock --nonblock "$lock" || fail "another move is going on"
     FROM="$(mode)"
     [[ -n "$FROM" ]] || fail "there is nothing to move" "PIPELINE_MODE is not set in $ENV_FILE" "Run ./Project_Initialize.sh first."
+    # It goes before the settings file, whose way is what a move changes.
+    [[ -z "${PIPELINE_MODE:-}" ]] || fail "PIPELINE_MODE is set in the environment" \
+        "it is $PIPELINE_MODE there, and would still be so after the move" "Take it out of the environment (unset PIPELINE_MODE)."
     [[ "$FROM" != "$TO" ]] || fail "it runs that way already" "PIPELINE_MODE is $TO in $ENV_FILE"
     check_engine
     [[ -n "$("${FROM}_data")" ]] || fail "there is nothing to move" "no data of the $FROM way is there" \

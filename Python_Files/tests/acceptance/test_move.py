@@ -113,7 +113,11 @@ def installation() -> Iterator[Instance]:
         pytest.skip("no container engine answers")
     instance = new_instance()
     instance.environment["COMPOSE_PROJECT_NAME"] = instance.directory.name.lower().replace("_", "-")
+    # The way is in the settings file alone, as a person has it: a move changes it there.
+    del instance.environment["PIPELINE_MODE"]
+    elsewhere = os.environ.pop("PIPELINE_MODE", None)
     try:
+        instance.run("Project_Initialize.sh", "--native")
         instance.run("Project_Start.sh", "--offline")
         instance.feed("--file", str(DATA / "randomuser_200.json"))
         instance.feed("--offline", "--results", "200")
@@ -129,6 +133,8 @@ def installation() -> Iterator[Instance]:
             check=False,
         )
         shutil.rmtree(instance.directory, ignore_errors=True)
+        if elsewhere is not None:
+            os.environ["PIPELINE_MODE"] = elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +174,17 @@ def test_a_dry_run_changes_nothing(installation: Instance) -> None:
     done = installation.run("Administrator_scripts/Move.sh", "--to", "docker", "--dry-run", seconds=1800)
     assert "Kafka's topics" in done.stdout
     assert installation.settings == env
+    assert installation.status()["ready"] is True
+
+
+def test_a_way_that_the_environment_says_is_refused_before_anything_stops(installation: Instance) -> None:
+    installation.environment["PIPELINE_MODE"] = "native"
+    try:
+        done = installation.run("Administrator_scripts/Move.sh", "--to", "docker", "--yes", ok=False)
+    finally:
+        del installation.environment["PIPELINE_MODE"]
+    assert done.returncode == 1
+    assert "PIPELINE_MODE is set in the environment" in done.stdout
     assert installation.status()["ready"] is True
 
 
