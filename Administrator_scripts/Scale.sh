@@ -10,7 +10,7 @@ Says how many processes (or containers) a stage has: writes it into .env, and st
 pipeline runs.
 
 usage: Administrator_scripts/Scale.sh STAGE NUMBER
-  STAGE    1-Add_Timestamp, 2-Add_Label, 3-Add_Database-postgresql or 3-Add_Database-nocodb
+  STAGE    as Status.sh names the stages: 1-Add_Timestamp, 2-Add_Label, 3-Add_Database-postgresql, 3-Add_Database-nocodb
   NUMBER   0 (the stage pauses) to KAFKA_PARTITIONS (more would have nothing to read)
 
 example: Administrator_scripts/Scale.sh 2-Add_Label 3

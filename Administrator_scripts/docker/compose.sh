@@ -8,6 +8,10 @@ PROJECT="$(setting COMPOSE_PROJECT_NAME randomuser-pipeline)" || exit 1 # a sett
 # shellcheck disable=SC2034
 PIPELINE_IMAGE="$PROJECT/$(sed -nE 's/^  image: .*\/(pipeline:.*)$/\1/p' "$ROOT/docker-compose.yml")"
 
+# The services of the stages.
+# shellcheck disable=SC2034
+mapfile -t STAGES < <(sed -nE 's/^  (add-[a-z-]+):$/\1/p' "$ROOT/docker-compose.yml")
+
 # shellcheck source=Administrator_scripts/docker/engine.sh
 . "$ROOT/Administrator_scripts/docker/engine.sh"
 # shellcheck source=Administrator_scripts/docker/images.sh
@@ -33,7 +37,7 @@ need_env() {
 # service_of NAME: the service that a stage or part is called in docker-compose.yml, such as add-label for 2-Add_Label.
 service_of() {
     local name="${1,,}"
-    name="${name#[0-9]-}"
+    name="${name#[0-9]*-}"
     name="${name//_/-}"
     # Of a stage all containers, for Compose does not tell their logs apart; kafka-2 is a service.
     [[ "$name" == kafka-* ]] || name="${name%-[0-9]}"

@@ -47,10 +47,9 @@ docker_feed() {
 }
 
 docker_run_without_feed() {
-    local stages=(add-timestamp add-label add-database-postgresql add-database-nocodb)
     compose --progress quiet stop get-data api # whoever could still bring people
     PIPELINE_OFFLINE="$([[ "$FEED" != offline ]] || printf true)" \
-        compose --progress quiet up --detach --wait --wait-timeout 600 "${stages[@]}"
+        compose --progress quiet up --detach --wait --wait-timeout 600 "${STAGES[@]}"
 }
 
 docker_settle() {

@@ -8,7 +8,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=Administrator_scripts/docker/env_file.sh
 . Administrator_scripts/docker/env_file.sh
 
-SERVICES=(postgres kafka nocodb get-data api backup add-timestamp add-label add-database-postgresql add-database-nocodb)
+SERVICES=(postgres kafka nocodb get-data api backup "${STAGES[@]}")
 
 usage() {
     cat <<'TEXT'

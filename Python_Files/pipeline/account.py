@@ -64,7 +64,7 @@ def positions_of(settings: Settings, cursor: Cursor, stage: str) -> tuple[dict[P
     reads = broker.identities(settings, topics.READS[stage])
     positions = {(name, number): 0 for name, its in reads.items() for number in range(its.partitions)}
     processed = rejected = 0
-    if stage in (topics.TO_POSTGRESQL, topics.TO_NOCODB):
+    if stage in topics.STORES:
         any_of = next(iter(reads.values()))
         cursor.execute(
             query("read_progress"),
@@ -120,7 +120,7 @@ def read(settings: Settings, nocodb_count: Callable[[], int] | None = None) -> t
     def lag_of(stage: str) -> int:
         return sum(count for (topic, _), count in behind[stage].items() if topic != topics.FETCHES)
 
-    chain = lag_of(topics.ADD_TIMESTAMP) + lag_of(topics.ADD_LABEL)
+    chain = sum(map(lag_of, topics.WRITES))
     told = {}
     for store in STORES:
         waiting = chain + lag_of(names[store])

@@ -22,7 +22,7 @@ from pipeline.database.users import FetchRecord
 from pipeline.database.values import headers_from_json
 from pipeline.errors import PipelineError, Rejected, UsageError
 from pipeline.feed.plan import Fetch, iso
-from pipeline.person import LabelledPerson, Person, TimestampedPerson
+from pipeline.person import LabelledPerson, Person
 from pipeline.records import Headers, Outgoing, Publisher, is_fingerprint
 from pipeline.settings import Settings
 
@@ -236,8 +236,9 @@ def _still_wrong(row: Row, fault: Rejected) -> PipelineError:
 Check = Callable[[bytes | None, int], Person]
 
 
-def _as_step(step: steps.Step, kind: type[Person]) -> Check:
-    return lambda value, timestamp_ms: person.decode(step(value, timestamp_ms), kind)
+def _as_step(stage: str) -> Check:
+    step = steps.STEPS[stage]
+    return lambda value, timestamp_ms: person.decode(step(value, timestamp_ms), Person)
 
 
 def _as_sink(value: bytes | None, timestamp_ms: int) -> Person:
@@ -245,11 +246,9 @@ def _as_sink(value: bytes | None, timestamp_ms: int) -> Person:
 
 
 _CHECKS: Mapping[str, tuple[str, Check]] = {
-    topics.GET_DATA: (topics.FETCHED, _as_step(steps.add_timestamp, TimestampedPerson)),
-    topics.ADD_TIMESTAMP: (topics.FETCHED, _as_step(steps.add_timestamp, TimestampedPerson)),
-    topics.ADD_LABEL: (topics.TIMESTAMPED, _as_step(steps.add_label, LabelledPerson)),
-    topics.TO_POSTGRESQL: (topics.LABELLED, _as_sink),
-    topics.TO_NOCODB: (topics.LABELLED, _as_sink),
+    topics.GET_DATA: (topics.FETCHED, _as_step(topics.ADD_TIMESTAMP)),
+    **{stage: (topics.READS[stage][0], _as_step(stage)) for stage in topics.WRITES},
+    **dict.fromkeys(topics.STORES, (topics.STORED, _as_sink)),
 }
 
 

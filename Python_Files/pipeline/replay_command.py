@@ -211,7 +211,7 @@ def _replay(asked: argparse.Namespace, settings: Settings) -> None:
         print(
             f"{one.row.id} was sent to {record.topic} as {(record.key or b'').decode('utf-8', 'replace')}", flush=True
         )
-        if one.row.stage in topics.STORES and one.corrected is not None and record.topic == topics.LABELLED:
+        if one.row.stage in topics.STORES and one.corrected is not None and record.topic == topics.STORED:
             other = {topics.TO_NOCODB: "PostgreSQL", topics.TO_POSTGRESQL: "NocoDB"}[one.row.stage]
             print(f"{one.row.id}: if {other} has this person already, the correction does not reach that row")
     _wait(settings, ids)

@@ -266,11 +266,11 @@ def _check_further(settings: Settings) -> list[str]:
         others = [other for other, its in ports.items() if its == port and other < name]
         if others:
             faults.append(f"{name} and {others[0]} are both {port}; allowed: a different port for each")
-    for name in ("ADD_TIMESTAMP", "ADD_LABEL", "ADD_DATABASE_POSTGRESQL", "ADD_DATABASE_NOCODB"):
-        number = getattr(settings, f"{name.lower()}_processes")
+    for name in (name for name in Settings.__struct_fields__ if name.endswith("_processes")):
+        number = getattr(settings, name)
         if number > settings.kafka_partitions:
             faults.append(
-                f"{name}_PROCESSES is {number}; allowed: at most {settings.kafka_partitions}, the number of partitions "
+                f"{name.upper()} is {number}; allowed: at most {settings.kafka_partitions}, the number of partitions "
                 "(KAFKA_PARTITIONS), for more would have nothing to read"
             )
     if settings.kafka_brokers != 1 and settings.pipeline_mode == "native":

@@ -1,23 +1,23 @@
 """The stages of the chain, wired: which topic, which step, which store.
 
-A new stage is a step, a topic, one function here, and one door. Each function imports what it alone needs, so that a
-process holds no more in memory than its own stage.
+Each function imports what it alone needs, so that a process holds no more in memory than its own stage.
 """
 
 from __future__ import annotations
 
 from pipeline import stage, topics
 from pipeline.settings import Settings
-from pipeline.steps import Step
 from pipeline.store import MakeSink, storing
 from pipeline.transform import transforming
 
 
-def _transform(settings: Settings, name: str, target: str, step: Step) -> None:
+def _transform(settings: Settings, name: str) -> None:
+    from pipeline import steps
+
     stopping = stage.Stopping()
     stopping.listen()
     (source,) = topics.READS[name]
-    with transforming(settings, name, source, target, step) as make:
+    with transforming(settings, name, source, topics.WRITES[name], steps.STEPS[name]) as make:
         stage.run(make, settings, stopping)
 
 
@@ -30,9 +30,7 @@ def _store(settings: Settings, name: str, sink_of: MakeSink) -> None:
 
 def add_timestamp(settings: Settings) -> None:
     """users.fetched -> users.timestamped"""
-    from pipeline import steps
-
-    _transform(settings, topics.ADD_TIMESTAMP, topics.TIMESTAMPED, steps.add_timestamp)
+    _transform(settings, topics.ADD_TIMESTAMP)
 
 
 def add_label(settings: Settings) -> None:
@@ -40,7 +38,7 @@ def add_label(settings: Settings) -> None:
     from pipeline import steps
 
     steps.warm_up()
-    _transform(settings, topics.ADD_LABEL, topics.LABELLED, steps.add_label)
+    _transform(settings, topics.ADD_LABEL)
 
 
 def to_postgresql(settings: Settings) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from uuid import UUID
 
 from faker import Faker
 
+from pipeline import topics
 from pipeline.errors import Rejected
 from pipeline.person import Person, TimestampedPerson, decode, with_field
 
@@ -78,3 +79,10 @@ def add_label(value: bytes | None, timestamp_ms: int) -> bytes:
     """Add ``company``, from Faker in the locale of the person's nationality."""
     person = decode(value, TimestampedPerson)
     return with_field(value or b"", "company", company(person.login.uuid, person.nat))
+
+
+# The step of each stage between topics; replays ask the same one.
+STEPS: Mapping[str, Step] = {
+    topics.ADD_TIMESTAMP: add_timestamp,
+    topics.ADD_LABEL: add_label,
+}

@@ -65,7 +65,7 @@ class Store:
     def _count(self, batch: Sequence[Incoming], written: Written) -> None:
         other = {one.record.place for one in written.repeats} | {record.place for record, _ in written.rejected}
         stored = [record for record in batch if record.place not in other]
-        people = [record for record in stored if record.place.topic == topics.LABELLED]
+        people = [record for record in stored if record.place.topic == topics.STORED]
         metrics.RECORDS_OUT.labels(topics.STORES[self._group]).inc(len(stored))
         metrics.RECORDS_REPEATED.inc(len(written.repeats))
         for _, fault in written.rejected:

@@ -16,17 +16,28 @@ ADD_TIMESTAMP = "1-Add_Timestamp"
 ADD_LABEL = "2-Add_Label"
 TO_POSTGRESQL = "3-Add_Database-postgresql"
 TO_NOCODB = "3-Add_Database-nocodb"
-STAGES = (ADD_TIMESTAMP, ADD_LABEL, TO_POSTGRESQL, TO_NOCODB)
+
+# The stages between topics, in the order of the chain, and the topic that each writes. Each reads what the one before
+# it writes, so a new stage is a line here, which parts, page, status, ledger and replays follow.
+WRITES = {
+    ADD_TIMESTAMP: TIMESTAMPED,
+    ADD_LABEL: LABELLED,
+}
+
+# The topics that people pass, and the last of them, which the stores read.
+CHAIN = (FETCHED, *WRITES.values())
+STORED = CHAIN[-1]
 
 # The stages that store people, and the names of their stores.
 STORES = {TO_POSTGRESQL: "postgresql", TO_NOCODB: "nocodb"}
 
+STAGES = (*WRITES, *STORES)
+
 # Who reads what.
-READS = {
-    ADD_TIMESTAMP: (FETCHED,),
-    ADD_LABEL: (TIMESTAMPED,),
-    TO_POSTGRESQL: (LABELLED, REJECTED, FETCHES),
-    TO_NOCODB: (LABELLED,),
+READS: dict[str, tuple[str, ...]] = {
+    **{stage: (topic,) for stage, topic in zip(WRITES, CHAIN, strict=False)},
+    TO_POSTGRESQL: (STORED, REJECTED, FETCHES),
+    TO_NOCODB: (STORED,),
 }
 
 # Headers of every record about a person. All values are UTF-8.
@@ -49,12 +60,21 @@ REPLAY_OF = "replay-of"
 # What the pipeline itself sends into a topic at most: key, value and headers of one record, in bytes.
 RECORD_BYTES = 1_000_000
 REJECTED_RECORD_BYTES = 1_900_000
-MOST_BYTES = {FETCHED: RECORD_BYTES, TIMESTAMPED: 1_080_000, LABELLED: 1_150_000, REJECTED: REJECTED_RECORD_BYTES}
+# Each topic of the chain takes more than the one before, so that what a stage adds to the largest record finds room.
+MOST_BYTES = {
+    FETCHED: RECORD_BYTES,
+    **{topic: 1_010_000 + 70_000 * number for number, topic in enumerate(WRITES.values(), 1)},
+    REJECTED: REJECTED_RECORD_BYTES,
+}
 
-# What Kafka takes there from anybody, after compression. Each topic of the chain takes more than the one before, so
-# that what a stage adds to the largest record finds room, also of bytes that cannot be compressed; users.rejected
-# takes a whole refused record with its headers.
-_TAKES = {FETCHED: 1_048_588, TIMESTAMPED: 1_100_000, LABELLED: 1_200_000, REJECTED: 2_000_000, FETCHES: 1_048_588}
+# What Kafka takes there from anybody, after compression, also of bytes that cannot be compressed; users.rejected takes
+# a whole refused record with its headers.
+_TAKES = {
+    FETCHED: 1_048_588,
+    **{topic: 1_000_000 + 100_000 * number for number, topic in enumerate(WRITES.values(), 1)},
+    REJECTED: 2_000_000,
+    FETCHES: 1_048_588,
+}
 
 
 @dataclass(frozen=True)
@@ -71,9 +91,7 @@ def _takes(name: str) -> dict[str, str]:
 
 
 ALL = (
-    Topic(FETCHED, config=_takes(FETCHED)),
-    Topic(TIMESTAMPED, config=_takes(TIMESTAMPED)),
-    Topic(LABELLED, config=_takes(LABELLED)),
+    *(Topic(name, config=_takes(name)) for name in CHAIN),
     # The broker's clock stamps a rejected record (when it was refused); the moment of its fetch is in a header.
     Topic(REJECTED, config={"message.timestamp.type": "LogAppendTime", **_takes(REJECTED)}),
     # One partition keeps the runs in their order; a run of 5,000 people lists its uuids in some 200 KB.

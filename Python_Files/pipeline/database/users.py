@@ -125,7 +125,7 @@ class PostgresqlSink:
         """Store one batch of records of any of the three topics."""
         connection = self.offsets.connection
         with passing(), connection, connection.cursor() as cursor:
-            people = [record for record in batch if record.place.topic == topics.LABELLED]
+            people = [record for record in batch if record.place.topic == topics.STORED]
             outcome = self._store_people(cursor, people)
             refused = list(outcome.rejected)
             for record in batch:
@@ -141,7 +141,7 @@ class PostgresqlSink:
         return outcome
 
     def _store_people(self, cursor: Cursor, records: Sequence[Incoming]) -> Outcome:
-        topic = self.offsets.topics[topics.LABELLED]
+        topic = self.offsets.topics[topics.STORED]
         bad: list[tuple[Incoming, Rejected]] = []
         good: list[tuple[Incoming, tuple[Any, ...]]] = []
         for record in records:

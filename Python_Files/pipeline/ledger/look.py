@@ -154,7 +154,7 @@ class Look:
 
     def _waiting(self) -> Iterator[tuple[Any, ...]]:
         """Who stands in a topic, and for which stores: topic by topic down the chain, the refused ones last."""
-        for stage in (topics.ADD_TIMESTAMP, topics.ADD_LABEL):
+        for stage in topics.WRITES:
             for record in broker.waiting(self._settings, self._positions(stage)):
                 yield from _line(record, True, True)
         postgresql, nocodb = self._positions(topics.TO_POSTGRESQL), self._positions(topics.TO_NOCODB)

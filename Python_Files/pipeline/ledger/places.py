@@ -12,7 +12,7 @@ from pipeline.settings import Settings
 NAMED = 100_000
 """Of how many people the places are held in memory (some 40 MB)."""
 
-_CHAIN = (topics.LABELLED, topics.REJECTED, topics.TIMESTAMPED, topics.FETCHED)
+_CHAIN = (topics.STORED, topics.REJECTED, *reversed(topics.CHAIN[:-1]))
 
 
 def last_places(settings: Settings, wanted: Collection[UUID]) -> dict[UUID, Place]:

@@ -54,10 +54,8 @@ def all_parts(settings: Settings, programs: Installed) -> tuple[Part, ...]:
     """Every part, servers first."""
     python = sys.executable
     doors = {
-        topics.ADD_TIMESTAMP: ("1-Add_Timestamp.py",),
-        topics.ADD_LABEL: ("2-Add_Label.py",),
-        topics.TO_POSTGRESQL: ("3-Add_Database.py", "--to", "postgresql"),
-        topics.TO_NOCODB: ("3-Add_Database.py", "--to", "nocodb"),
+        **{stage: (f"{stage}.py",) for stage in topics.WRITES},
+        **{stage: ("3-Add_Database.py", "--to", store) for stage, store in topics.STORES.items()},
     }
     stages = tuple(
         Part(name, (python, str(ROOT / "Python_Files" / door), *rest), most=settings.kafka_partitions)

@@ -24,13 +24,17 @@ RATE_SECONDS = 60.0
 IDENTITY_SECONDS = 60.0
 LIVING_SECONDS = 30.0
 """A process tells its figures every five seconds; a batch between two of them may take its time."""
-TOPICS = (topics.FETCHED, topics.TIMESTAMPED, topics.LABELLED, topics.REJECTED, topics.FETCHES)
+TOPICS = tuple(topic.name for topic in topics.ALL)
 
 
 class Stage(NamedTuple):
     """A stage in records. ``waits`` is a bound from above where ``about``; ``rate`` is None at a first look."""
 
     name: str
+    reads: str
+    """The topic that people come from."""
+    store: str | None
+    """The store that it writes; None between topics."""
     waits: int
     about: bool
     processed: int
@@ -83,7 +87,8 @@ class Chain:
             counted = self._watch.count({one: positions.get(one, 0) for one in behind}, COUNT_SECONDS)
         waits = offsets if counted is None else counted
         about = bool(behind) and counted is None
-        return Stage(name, waits, about, processed, refused, self._rate(name, processed), states)
+        reads, store = topics.READS[name][0], topics.STORES.get(name)
+        return Stage(name, reads, store, waits, about, processed, refused, self._rate(name, processed), states)
 
     def _positions(self, cursor: Cursor, name: str) -> tuple[dict[Partition, int], int, int]:
         if name not in topics.STORES:
@@ -92,7 +97,7 @@ class Chain:
             positions = {one: position.offset for one, position in found.items()}
             return positions, sum(one.processed for one in taken), sum(one.rejected for one in taken)
         ids = [self._identities[topic].topic_id for topic in topics.READS[name]]
-        cluster = self._identities[topics.LABELLED].cluster_id
+        cluster = self._identities[topics.STORED].cluster_id
         cursor.execute(query("read_progress"), {"sink": name, "cluster_id": cluster, "topic_ids": ids})
         rows: Sequence[tuple[str, int, int, int, int]] = cursor.fetchall()
         return {(topic, number): offset for topic, number, offset, _, _ in rows}, *_sums(rows)

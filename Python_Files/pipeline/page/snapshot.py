@@ -284,5 +284,5 @@ def _fetch(row: Any) -> dict[str, Any] | None:
 def _waits(chain: Mapping[str, Any]) -> dict[str, int]:
     """How many records wait on the way to each store."""
     of = {stage["name"]: stage["waits"] for stage in chain["stages"]}
-    before = of[topics.ADD_TIMESTAMP] + of[topics.ADD_LABEL]
+    before = sum(of[stage] for stage in topics.WRITES)
     return {_BEFORE[sink]: before + of[sink] for sink in _BEFORE}

@@ -28,7 +28,7 @@ LOWER = {
     "topics.py": set(),
     "records.py": {"topics"},
     "person.py": {"errors"},
-    "steps.py": {"errors", "person"},
+    "steps.py": {"errors", "person", "topics"},
     "watchdog.py": {"log"},
     "state.py": {"log", "metrics"},
     "metrics": {"errors", "log"},
