@@ -155,7 +155,7 @@ def _kafka(settings: Settings, supervisor: Supervisor, anew: bool, given_up: thr
         with step(KAFKA, "topics are there") as told:
             names = broker.create_topics(settings)
             if names:
-                told(f"created {len(names)} topics: {', '.join(names)}")
+                told(f"created {len(names)} topic{'' if len(names) == 1 else 's'}: {', '.join(names)}")
 
 
 def _kafka_answers(settings: Settings) -> None:
