@@ -1,4 +1,4 @@
-"""Backups of 300,000 people: a base backup, a day of Backup.sh, a restore, and what archiving costs the chain.
+"""Backups of 300,000 people: a base backup, a day of Backup.sh, and a restore.
 
 Run it against an instance that was started with ``--offline`` and that nobody else uses, and delete that instance
 afterwards. Real are PostgreSQL, pgBackRest, NocoDB, Kafka and the scripts. Simulated: most people are copies, under
@@ -23,12 +23,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python_Files"))
 
-from chain import behind, feed, stage
+from chain import behind, feed
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import broker, entry, settings, topics
-from pipeline.backup import command, configuration, repository
+from pipeline import entry, settings, topics
+from pipeline.backup import command, configuration, points, repository
 from pipeline.database.connection import Cursor, connect
 from pipeline.nocodb.client import Client
 from pipeline.nocodb.tables import find_base, find_table
@@ -38,27 +38,45 @@ from pipeline.settings import ROOT, Settings
 MINUTES = 5
 PEOPLE_A_MINUTE = 10
 RUNS_A_DAY = 288
+HOURS_BETWEEN = 12
 # Far enough apart that no copy has the place of another.
 FAR = 10_000_000
-# Whatever makes one row of these tables another person's or another fetch's.
+# Of the steps that a restore tells, those that take long when there are many people.
+TOLD = ("WAL   ", "Base backup", "postgresql   ", "Files   ", "nocodb   ", "People   ", "Pipeline   ", "Restore   ")
+# Whatever makes one row of these tables another person's or another fetch's. All came in a month, not in an hour: what
+# looks at the newest people, such as the page, is not to have all of them before it.
+_EARLIER = "{0} - %(hours)s * interval '1 hour'"
 COPIED = {
-    "fetches": {"source_offset": "source_offset + %(copy)s", "fetch_id": "fetch_id || '-' || %(copy)s"},
+    "fetches": {
+        "source_offset": "source_offset + %(copy)s",
+        "fetch_id": "fetch_id || '-' || %(copy)s",
+        "received": "coalesce(%(people)s, received)",
+        "arrived_at": _EARLIER.format("arrived_at"),
+        "stored_at": _EARLIER.format("stored_at"),
+    },
     "fetched_users": {"source_offset": "source_offset + %(copy)s", "uuid": "md5(uuid::text || %(copy)s)::uuid"},
     "users": {
         "uuid": "md5(uuid::text || %(copy)s)::uuid",
         "source_offset": "source_offset + %(copy)s",
         "fetch_id": "fetch_id || '-' || %(copy)s",
+        "fetched_at": _EARLIER.format("fetched_at"),
+        "created_at": _EARLIER.format("created_at"),
     },
-    "nocodb_users": {"uuid": "md5(uuid::text || %(copy)s)::uuid", "fetch_id": "fetch_id || '-' || %(copy)s"},
+    "nocodb_users": {
+        "uuid": "md5(uuid::text || %(copy)s)::uuid",
+        "fetch_id": "fetch_id || '-' || %(copy)s",
+        "written_at": _EARLIER.format("written_at"),
+    },
 }
 
 
-# Those that came through the pipeline first, and the people of a fetch with it.
-_ORDER = {
-    "fetches": "source_partition, source_offset",
-    "fetched_users": "source_partition, source_offset, ordinal",
-    "users": "source_offset",
-    "nocodb_users": "uuid",
+# Those that came through the pipeline first; the same people first in every table, a fetch after the other.
+_FIRST = {
+    "fetches": 'SELECT * FROM pipeline.fetches ORDER BY fetch_id COLLATE "C"',
+    "fetched_users": "SELECT f.* FROM pipeline.fetched_users f JOIN pipeline.fetches "
+    'USING (source_topic, source_partition, source_offset) ORDER BY fetch_id COLLATE "C", uuid',
+    "users": 'SELECT * FROM pipeline.users ORDER BY fetch_id COLLATE "C", uuid',
+    "nocodb_users": 'SELECT * FROM pipeline.nocodb_users ORDER BY fetch_id COLLATE "C", uuid',
 }
 
 
@@ -80,23 +98,30 @@ class Copier:
             with connection.cursor() as cursor:
                 cursor.execute("SET statement_timeout = 0")
         with self._pipeline.cursor() as cursor:
-            for name in COPIED:
-                cursor.execute(f"CREATE TEMP TABLE first_{name} AS TABLE pipeline.{name} ORDER BY {_ORDER[name]}")
+            for name, first in _FIRST.items():
+                cursor.execute(f"CREATE TEMP TABLE first_{name} AS {first}")
             cursor.execute("SELECT count(*) FROM first_users")
             self.first = int(cursor.fetchone()[0])
+            cursor.execute("SELECT uuid::text FROM first_users LIMIT %s", (PEOPLE_A_MINUTE,))
+            few = [uuid for (uuid,) in cursor]
         with self._nocodb.cursor() as cursor:
             schema, name = self._nocodb_table
-            cursor.execute(f'CREATE TEMP TABLE first_users AS SELECT * FROM "{schema}"."{name}" ORDER BY uuid')  # noqa: S608
+            cursor.execute(
+                f'CREATE TEMP TABLE first_users AS SELECT * FROM "{schema}"."{name}" '  # noqa: S608
+                "ORDER BY uuid = ANY (%s) DESC",
+                (few,),
+            )
 
     def copy(self, number: int, people: int | None = None) -> None:
         """All of the first people once more, or so many of them; ``number`` makes them others than before."""
-        values: dict[str, object] = {"copy": number * FAR, "rows": people}
+        hours = 0 if people else number * HOURS_BETWEEN
+        values: dict[str, object] = {"copy": number * FAR, "rows": people, "people": people, "hours": hours}
         with self._pipeline.cursor() as cursor:
             for name, changed in COPIED.items():
                 rows = 1 if people and name == "fetches" else people
                 self._insert(cursor, "pipeline", name, f"first_{name}", changed, {**values, "rows": rows})
         with self._nocodb.cursor() as cursor:
-            changed = {"uuid": "md5(uuid || %(copy)s)::uuid::text"}
+            changed = {"uuid": "md5(uuid || %(copy)s)::uuid::text", "fetch": "\"fetch\" || '-' || %(copy)s"}
             self._insert(cursor, *self._nocodb_table, "first_users", changed, values)
 
     def _insert(
@@ -120,11 +145,6 @@ class Copier:
         """Something that no transaction may hold."""
         with self._pipeline.cursor() as cursor:
             cursor.execute(sql)
-
-    def bytes(self) -> int:
-        with self._pipeline.cursor() as cursor:
-            cursor.execute("SELECT sum(pg_database_size(oid)) FROM pg_database")
-            return int(cursor.fetchone()[0])
 
     def close(self) -> None:
         self._pipeline.close()
@@ -176,15 +196,24 @@ def _median(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.1f} s" if seconds else ""
 
 
-def restore(table: Table) -> None:
-    done = subprocess.run(
-        [str(ROOT / "Database" / "Restore.sh"), "--latest", "--yes"], stdout=subprocess.PIPE, text=True, check=False
-    )
-    print(done.stdout, flush=True)
-    for line in done.stdout.splitlines():
-        if line.startswith(("Base backup", "postgresql   ", "Restore   ")) and line.endswith(" s"):
-            what, seconds = line[27:].rsplit(maxsplit=2)[0].strip(), " ".join(line.split()[-2:])
-            table.add_row(f"Restore.sh --latest: {what}", seconds, "")
+def restore(loaded: Settings, since: int, table: Table) -> None:
+    """Restore.sh to the newest point, so many people having come after it, who are read again from Kafka."""
+    feed(since)
+    for name in topics.STAGES:
+        while behind(loaded, name):
+            time.sleep(0.5)
+    arguments = ["--to", points.read_journal(loaded)[-1].name, "--yes"]
+    begin = time.monotonic()
+    with subprocess.Popen(
+        [str(ROOT / "Database" / "Restore.sh"), *arguments], stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        for line in process.stdout or ():
+            print(f"{time.monotonic() - begin:7.1f} s  {line}", end="", flush=True)
+            if line.startswith(TOLD) and line.endswith(" s\n") and "not ready yet" not in line:
+                what, seconds, _ = line[28:].rsplit(maxsplit=2)
+                table.add_row(f"Restore.sh: {line[:27].strip()} {what.strip()}", f"{seconds} s", "")
+    accounted = "everybody accounted for" if process.returncode == 0 else f"EXIT CODE {process.returncode}"
+    table.add_row(f"Restore.sh, ledger included: {accounted}", f"{time.monotonic() - begin:.1f} s", "")
 
 
 def end(loaded: Settings, parts: Collection[str]) -> None:
@@ -194,49 +223,11 @@ def end(loaded: Settings, parts: Collection[str]) -> None:
             supervisor.stop(process.part, process.name)
 
 
-def archiving_costs(loaded: Settings, pairs: int, people: int, table: Table) -> None:
-    """The chain to PostgreSQL with archiving and without it, in turn."""
-    end(loaded, (*topics.STAGES, "scheduler"))
-    connection = connect(loaded, role="postgres", name="benchmark")
-    connection.autocommit = True
-
-    def speed(archived: bool) -> float:
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER SYSTEM " + ("RESET" if archived else "SET") + " archive_command" + (
-                "" if archived else " = '/bin/true'"
-            ))  # fmt: skip
-            cursor.execute("SELECT pg_reload_conf()")
-            cursor.execute("CHECKPOINT")
-        begin = time.monotonic()
-        feed(people)
-        while any(behind(loaded, name) for name in (topics.ADD_TIMESTAMP, topics.ADD_LABEL, topics.TO_POSTGRESQL)):
-            time.sleep(0.05)
-        return people / (time.monotonic() - begin)
-
-    with stage(topics.ADD_TIMESTAMP), stage(topics.ADD_LABEL), stage(topics.TO_POSTGRESQL):
-        for name in (topics.ADD_TIMESTAMP, topics.ADD_LABEL, topics.TO_POSTGRESQL):
-            while not broker.group_ready(loaded, name):
-                time.sleep(0.1)
-        speed(True)
-        # The second of a pair comes upon a warmer machine: each order half of the time.
-        found = []
-        for number in range(pairs):
-            first = speed(number % 2 == 0)
-            second = speed(number % 2 != 0)
-            found.append((first, second) if number % 2 == 0 else (second, first))
-            print(f"with archiving {found[-1][0]:,.0f}, without {found[-1][1]:,.0f} people/s", flush=True)
-    connection.close()
-    rates = f"{statistics.median(a for a, _ in found):,.0f} with, {statistics.median(b for _, b in found):,.0f} without"
-    table.add_row(f"chain to PostgreSQL, people/s, medians of {pairs} pairs of {people:,}", rates, "")
-    table.add_row("... ratio, median", f"{statistics.median(a / b for a, b in found):.2f}", "")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=300_000)
     parser.add_argument("--runs", type=int, default=RUNS_A_DAY)
-    parser.add_argument("--pairs", type=int, default=4)
-    parser.add_argument("--records", type=int, default=10_000, help="of one measure of the chain")
+    parser.add_argument("--since", type=int, default=1000, help="people who come after the point of the restore")
     parser.add_argument("--filled", action="store_true", help="the tables are filled already")
     asked = parser.parse_args()
     loaded = settings.load()
@@ -252,15 +243,15 @@ def main() -> int:
     seconds = quietly_back_up(loaded, full=True)
     base = repository.read(loaded).backups[-1]
     table.add_row(
-        f"base backup of {mb(copier.bytes())} of databases ({copier.first:,} people came through the pipeline)",
+        f"base backup of {mb(base.database_bytes)}",
         f"{seconds:.1f} s",
         mb(base.repository_bytes),
     )
     print(f"base backup: {seconds:.1f} s, {mb(base.repository_bytes)} of {mb(base.database_bytes)}", flush=True)
-    day(loaded, copier, asked.runs, table)
+    if asked.runs:
+        day(loaded, copier, asked.runs, table)
     copier.close()
-    restore(table)
-    archiving_costs(loaded, asked.pairs, asked.records, table)
+    restore(loaded, asked.since, table)
     console = Console(width=int(shutil.get_terminal_size((130, 20)).columns))
     console.print(table)
     return 0
