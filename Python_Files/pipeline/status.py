@@ -189,7 +189,7 @@ def show(status: Status, console: Console) -> None:
     console.print(services)
     if status.stages:
         stages = Table(title="\nStages, in records", title_justify="left", title_style="bold", box=None)
-        for name in ("stage", "waiting", "processed", "refused"):
+        for name in ("stage", "waiting", "processed", "rejected"):
             stages.add_column(name, justify="left" if name == "stage" else "right")
         for stage in status.stages:
             stages.add_row(stage.name, f"{stage.lag:,}", f"{stage.processed:,}", f"{stage.rejected:,}")

@@ -27,7 +27,7 @@ from pipeline.backup import (
 from pipeline.backup.exchange import Sinks
 from pipeline.backup.plan import Plan
 from pipeline.database import replacement
-from pipeline.errors import PassingFault, PipelineError
+from pipeline.errors import PassingFault, PipelineError, UsageError
 from pipeline.feed import sources
 from pipeline.operations import lock, servers, sinks, start
 from pipeline.operations.asking import confirm
@@ -207,7 +207,7 @@ def _drop(settings: Settings, name: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="Database/Restore.sh", description=__doc__)
-    which = parser.add_mutually_exclusive_group(required=True)
+    which = parser.add_mutually_exclusive_group()
     which.add_argument("--to", metavar="TIME|POINT", help="a moment (ISO 8601, UTC), or the name of a restore point")
     which.add_argument("--latest", action="store_true", help="everything that is in the repository")
     which.add_argument("--drop-old", metavar="NAME", help="drop a database that --only pipeline has replaced and kept")
@@ -223,6 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work(settings: Settings) -> int:
         repository.refuse_root()
+        if not (asked.to or asked.latest or asked.drop_old):
+            raise UsageError(
+                "what is to be restored is missing",
+                detail="--to TIME, --to POINT or --latest",
+                hint="Database/Backup.sh --list shows the points; --latest is everything; --dry-run changes nothing.",
+            )
         if asked.drop_old:
             return _drop(settings, asked.drop_old)
         to = None if asked.latest else asked.to

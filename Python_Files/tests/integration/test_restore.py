@@ -78,6 +78,9 @@ def test_everybody_fetched_after_the_point_is_back_in_both_stores_and_edits_are_
     nobody = instance.run("Database/Restore.sh", "--to", point.name, ok=False)
     assert nobody.returncode == 2
     assert "there is nobody to ask" in nobody.stdout
+    unsaid = instance.run("Database/Restore.sh", ok=False)
+    assert unsaid.returncode == 2
+    assert "Database/Backup.sh --list shows the points" in unsaid.stdout
 
     # A gap is told before anything is touched: PostgreSQL would go into service with less.
     repository = configuration.repository(instance.settings)
