@@ -107,10 +107,14 @@ def measure(loaded: Settings, cursor: Cursor, make: Callable[[], Store], records
         store.close()
 
 
-def wait_in_labelled(loaded: Settings, people: int) -> None:
-    """So many people more wait for the sink."""
+def wait_in_labelled(loaded: Settings, make: Callable[[], Store], people: int) -> None:
+    """So many people more wait for the sink, and nothing else does."""
+    feed(people)
+    store = make()
+    while fetches_left(loaded):
+        store.turn()
+    store.close()
     with stage(topics.ADD_TIMESTAMP), stage(topics.ADD_LABEL):
-        feed(people)
         for name in (topics.ADD_TIMESTAMP, topics.ADD_LABEL):
             while behind(loaded, name):
                 time.sleep(0.2)
@@ -130,17 +134,14 @@ def main() -> int:
     connection = connect(loaded, role="postgres", name="benchmark", statement_seconds=1800)
     connection.autocommit = True
     found: dict[str, list[Measure]] = {arm: [] for arm in ARMS}
-    # A batch more than is asked for is taken by each measure.
-    wait_in_labelled(loaded, (given.rounds * len(ARMS) + 1) * (given.records + WARM + 2 * loaded.batch_records))
     with (
         connection.cursor() as cursor,
         storing(loaded, PostgresqlSink, topics.TO_POSTGRESQL, topics.READS[topics.TO_POSTGRESQL]) as make,
     ):
         indexes = Indexes(cursor)
-        store = make()
-        while fetches_left(loaded):
-            work(loaded, cursor, store, WARM)
-        store.close()
+        # A batch more than is asked for is taken by each measure.
+        each = given.records + WARM + 2 * loaded.batch_records
+        wait_in_labelled(loaded, make, given.rounds * len(ARMS) * each)
         cursor.execute("SELECT count(*) FROM pipeline.users")
         print(f"{cursor.fetchone()[0]:,} people before the first measure", flush=True)
         try:
