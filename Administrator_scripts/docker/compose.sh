@@ -5,6 +5,10 @@
 # shellcheck disable=SC2034 # the scripts that source this use it
 MADE_OF=randomuser-pipeline.made-of
 PROJECT="$(setting COMPOSE_PROJECT_NAME randomuser-pipeline)" || exit 1 # a settings file that cannot be read has been told
+if [[ ! "$PROJECT" =~ ^[a-z0-9]+((_|__|-+)[a-z0-9]+)*$ ]]; then # settings.py has the same rule; no image can be built to ask it
+    printf "error: COMPOSE_PROJECT_NAME is '%s'; allowed: lower-case letters and digits, with '-' or '_' between them\n" "$PROJECT" >&2
+    exit 2
+fi
 # shellcheck disable=SC2034
 PIPELINE_IMAGE="$PROJECT/$(sed -nE 's/^  image: .*\/(pipeline:.*)$/\1/p' "$ROOT/docker-compose.yml")"
 

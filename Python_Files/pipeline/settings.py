@@ -56,7 +56,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_as_user: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="a user name")] = "randomuser"
     data_dir: str = "Database/Data"
     compose_project_name: Annotated[
-        str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower-case letters, digits, '-' and '_'")
+        str,
+        Meta(
+            # A part of the images' names, whose rule is the narrower one: no separator at the end, nor two kinds in a row.
+            pattern=r"^[a-z0-9]+((_{1,2}|-+)[a-z0-9]+)*$",
+            max_length=63,
+            description="up to 63 lower-case letters and digits, with '-' or '_' between them",
+        ),
     ] = "randomuser-pipeline"
 
     # The feed

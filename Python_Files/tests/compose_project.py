@@ -146,7 +146,7 @@ def installed_project(files: tuple[str, ...] = ("docker-compose.yml",), **given:
     with tempfile.TemporaryDirectory(prefix="pl-", dir="/tmp") as directory:
         one = Project(
             {
-                "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "-"),
+                "COMPOSE_PROJECT_NAME": Path(directory).name.lower().replace("_", "x"),
                 "PIPELINE_ENV_FILE": f"{directory}/env",
                 **dict(zip(("NOCODB_PORT", "API_PORT"), map(str, free_ports(2)), strict=True)),
                 "BACKUP_DIR": f"{directory}/backup",

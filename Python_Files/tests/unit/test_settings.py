@@ -57,6 +57,9 @@ WRONG = [
     ("KAFKA_RETENTION_HOURS", "100", "BACKUP_RETENTION_DAYS"),
     ("NOCODB_ENCRYPTION_KEY", "short", "exactly 32"),
     ("COMPOSE_PROJECT_NAME", "My Project", "lower-case"),
+    ("COMPOSE_PROJECT_NAME", "people-", "lower-case"),
+    ("COMPOSE_PROJECT_NAME", "people_-2", "lower-case"),
+    ("COMPOSE_PROJECT_NAME", "p" * 64, "lower-case"),
     ("ADD_LABEL_PROCESSES", "7", "at most 6"),  # there are 6 partitions
     ("KAFKA_BROKERS", "2", "one of 1, 3"),
 ]
