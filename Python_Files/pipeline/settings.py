@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     compose_project_name: Annotated[
         str,
         Meta(
-            # A part of the images' names, whose rule is the narrower one: no separator at the end, nor two kinds in a row.
+            # A part of the images' names, whose rule is the narrower one: no separator last, nor two kinds in a row.
             pattern=r"^[a-z0-9]+((_{1,2}|-+)[a-z0-9]+)*$",
             max_length=63,
             description="up to 63 lower-case letters and digits, with '-' or '_' between them",
