@@ -13,12 +13,17 @@ reads from Kafka what was fetched since. When something fails, the old data is p
 With --only pipeline the people's database alone is put back: it is loaded beside the live one, compared, and exchanged for
 it. NocoDB's database is not touched, so nobody's edits are lost, and only the sinks stop, for the exchange.
 
+With --only files NocoDB's files (portraits, attachments) alone are put back as they were at a moment before they were lost,
+while everything runs; newer ones are left alone.
+
 usage: Database/Restore.sh --to TIME | --to POINT | --latest [--only pipeline] [--dry-run] [--yes]
+       Database/Restore.sh --to TIME | --to POINT --only files [--dry-run]
        Database/Restore.sh --drop-old NAME
   --to TIME        a moment: 2026-01-31T12:00:00 (UTC) or 2026-01-31T12:00:00+01:00
   --to POINT       a restore point of Database/Backup.sh --list
   --latest         everything that is in the repository
   --only pipeline  the people's database alone
+  --only files     NocoDB's files alone
   --dry-run        say what would be done and lost, and change nothing
   --yes            do not ask
   --drop-old NAME  drop the database that --only pipeline has replaced and kept under this name

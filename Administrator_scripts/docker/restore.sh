@@ -17,6 +17,7 @@ usage() {
 The container way of Restore.sh. Its arguments are that script's.
 
 usage: Administrator_scripts/docker/restore.sh --to TIME | --to POINT | --latest [--only pipeline] [--dry-run] [--yes]
+       Administrator_scripts/docker/restore.sh --to TIME | --to POINT --only files [--dry-run]
        Administrator_scripts/docker/restore.sh --drop-old NAME
 TEXT
 }
@@ -34,6 +35,10 @@ main() {
     # What the steps know each other by: what one run has fetched is not for another.
     export PIPELINE_RESTORE_KEY="$$-$EPOCHREALTIME"
     is_running backup || in_container settings </dev/null
+    if [[ " ${*//=/ } " == *" --only files "* ]]; then
+        in_container restore-files -m pipeline.backup.restore_command "$@"
+        return
+    fi
     begin="$(now)"
     in_container restore -m pipeline.backup.restore_command "$@" || status=$?
     if ((status == ONLY_PIPELINE)); then

@@ -12,11 +12,9 @@ all that the point's rows name.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +24,6 @@ from typing import NamedTuple
 import msgspec
 import zstandard
 
-from pipeline import settings as all_settings
 from pipeline.backup import place
 from pipeline.errors import PipelineError
 from pipeline.operations import nocodb_server
@@ -248,12 +245,13 @@ def at(settings: Settings, moment: datetime) -> tuple[dict[str, File], list[str]
     return found, faults
 
 
-def restore(settings: Settings, moment: datetime | None = None) -> Restored:
+def restore(settings: Settings, moment: datetime | None = None, *, write: bool = True) -> Restored:
     """Put back NocoDB's files of a moment (None: the newest), from whichever directory of backups has each.
 
     Missing files are added, and those whose content is another although they are not newer than the moment are
     replaced; newer ones are left alone. It may be repeated, while NocoDB runs as well. ``lost`` names what no directory
-    has unharmed; the rest is put back all the same. Raises PipelineError when nothing can be written.
+    has unharmed; the rest is put back all the same. Without ``write`` it is only told what would be done.
+    Raises PipelineError when nothing can be written.
     """
     moment = moment or datetime.now(UTC)
     target = directory(settings)
@@ -277,7 +275,7 @@ def restore(settings: Settings, moment: datetime | None = None) -> Restored:
                 newer += 1
             elif there and there.st_size == file.size and _digest(path) == file.sum:
                 continue
-            elif not _put(views, file, path):
+            elif not (_put(views, file, path) if write else _source(views, file)):
                 lost.append(file.path)
             elif there:
                 replaced += 1
@@ -293,9 +291,14 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _source(views: Sequence[Settings], file: File) -> Path | None:
+    """Where its content lies unharmed."""
+    return next((one for one in (_content(view, file.sum) for view in views) if _is_whole(one)), None)
+
+
 def _put(views: Sequence[Settings], file: File, path: Path) -> bool:
     """One file from the store into its place, whole or not at all; whether it could be had."""
-    source = next((one for one in (_content(view, file.sum) for view in views) if _is_whole(one)), None)
+    source = _source(views, file)
     if source is None:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -312,27 +315,7 @@ def _put(views: Sequence[Settings], file: File, path: Path) -> bool:
     return True
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Put back NocoDB's files of a moment, for a container that may write them. Exit code 1 when some are lost."""
-    parser = argparse.ArgumentParser(prog="pipeline.backup.files", description=main.__doc__)
-    parser.add_argument(
-        "--to", metavar="TIME", type=datetime.fromisoformat, help="the moment, with its offset from UTC"
-    )
-    asked = parser.parse_args(arguments)
-    try:
-        found = restore(all_settings.load(), asked.to)
-    except PipelineError as error:
-        print(error.report(), file=sys.stderr)
-        return error.exit_code
-    print(told(found), flush=True)
-    return 1 if found.lost else 0
-
-
 def told(found: Restored) -> str:
     """What was put back, in one line for a person."""
     text = f"{found.added} put back, {found.replaced} replaced, {found.newer} newer ones left alone"
     return text + (f", {len(found.lost)} LOST, such as {found.lost[0]}" if found.lost else "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,9 +19,11 @@ from pipeline.backup import (
     files,
     losses,
     plan,
+    points,
     repository,
     restoration,
     scratch,
+    target,
     unfinished,
 )
 from pipeline.backup.exchange import Sinks
@@ -198,6 +200,24 @@ def _tell(settings: Settings, planned: Plan, only: bool) -> None:
         print(f"  {line}", flush=True)
 
 
+def restore_files(settings: Settings, asked: str | None, *, dry_run: bool) -> int:
+    """NocoDB's files of a moment alone, with all running. Exit code 1 when some are nowhere. Raises PipelineError."""
+    if asked is None:
+        raise UsageError(
+            "--only files wants --to",
+            detail="the newest list of files knows what is there now, and not what was lost",
+            hint=f"Give a moment before they were lost: {target.LIST}",
+        )
+    chosen = target.choose(asked, points.read_journal(settings), datetime.now(UTC))
+    # In containers the script has seen to that; a lock of root's would be in the way of PostgreSQL's user.
+    with nullcontext() if _in_containers(settings) else alone(settings), step("Files", "") as say:
+        found = files.restore(settings, chosen.moment, write=not dry_run)
+        say(files.told(found))
+    if dry_run:
+        tell("Restore", "--dry-run: nothing was changed")
+    return 1 if found.lost else 0
+
+
 def _drop(settings: Settings, name: str) -> int:
     with alone(settings):
         replacement.drop_kept(settings, name)
@@ -211,7 +231,11 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--to", metavar="TIME|POINT", help="a moment (ISO 8601, UTC), or the name of a restore point")
     which.add_argument("--latest", action="store_true", help="everything that is in the repository")
     which.add_argument("--drop-old", metavar="NAME", help="drop a database that --only pipeline has replaced and kept")
-    parser.add_argument("--only", choices=["pipeline"], help="the people's database alone; NocoDB's is not touched")
+    parser.add_argument(
+        "--only",
+        choices=["pipeline", "files"],
+        help="the people's database alone; or NocoDB's files alone (portraits, attachments), while it runs",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     return parser
@@ -222,7 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
 
     def work(settings: Settings) -> int:
-        repository.refuse_root()
+        if asked.only != "files" or not _in_containers(settings):  # there they are root's in NocoDB's image
+            repository.refuse_root()
         if not (asked.to or asked.latest or asked.drop_old):
             raise UsageError(
                 "what is to be restored is missing",
@@ -232,6 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.drop_old:
             return _drop(settings, asked.drop_old)
         to = None if asked.latest else asked.to
+        if asked.only == "files":
+            return restore_files(settings, to, dry_run=asked.dry_run)
         return restore(settings, to, only=bool(asked.only), dry_run=asked.dry_run, yes=asked.yes)
 
     return entry.main(

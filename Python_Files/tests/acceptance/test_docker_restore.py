@@ -141,6 +141,24 @@ def test_the_pipelines_database_alone_is_put_back_while_nocodb_runs(project: Pro
     assert project.compose("ps", "--quiet", "nocodb") == nocodb
 
 
+def test_nocodbs_files_come_back_alone(project: Project) -> None:
+    def in_files(command: str) -> str:
+        return project.compose("run", "--rm", "--no-deps", "-T", "restore-files", "sh", "-c", command)
+
+    kept = point(project)
+    place = "/var/lib/nocodb/nc/uploads"
+    before = in_files(f"find {place} -type f -exec sha256sum {{}} + | sort")
+    assert before
+    in_files(f"rm -rf {place}/*")
+    project.run("Database/Backup.sh")
+    assert restore(project, "--latest", "--only", "files").returncode == 2
+    told = restore(project, "--to", kept, "--only", "files")
+    assert told.returncode == 0, told.stdout + told.stderr
+    print(told.stdout)
+    after = in_files(f"find {place} -type f -exec sha256sum {{}} + | sort")
+    assert set(before.splitlines()) <= set(after.splitlines())
+
+
 def test_a_killed_restore_leaves_the_old_data_and_the_next_start_says_so(project: Project) -> None:
     before = people(project)
     running = subprocess.Popen(

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from conftest import Instance, end, new_instance, until
-from pipeline.backup import chain, configuration, points
+from pipeline.backup import chain, configuration, files, points
 from pipeline.database.connection import connect
 from pipeline.nocodb.client import Client
 
@@ -58,6 +58,24 @@ def edit_in_nocodb(instance: Instance, uuid: str) -> None:
     assert in_nocodbs_database(instance, edit, "edited by a person", "UTC", uuid)
 
 
+def files_come_back(instance: Instance, point: points.Point) -> None:
+    """NocoDB's files of the point are gone, also from a backup taken since, and come back as they were."""
+    place = files.directory(instance.settings)
+    wanted, faults = files.at(instance.settings, point.taken_at)
+    assert not faults
+    content = {name: (place / name).read_bytes() for name in wanted}
+    assert content
+    for name in wanted:
+        (place / name).unlink()
+    instance.run("Database/Backup.sh")
+    only = ("Database/Restore.sh", "--only", "files")
+    assert "--only files wants --to" in instance.run(*only, "--latest", ok=False).stdout
+    assert f"{len(wanted)} put back" in instance.run(*only, "--to", point.name, "--dry-run").stdout
+    assert not [name for name in wanted if (place / name).exists()]
+    instance.run(*only, "--to", point.name)
+    assert {name: (place / name).read_bytes() for name in wanted} == content
+
+
 def test_everybody_fetched_after_the_point_is_back_in_both_stores_and_edits_are_told_first(instance: Instance) -> None:
     instance.feed("--results", "200")
     instance.run("Database/Backup.sh")
@@ -78,6 +96,7 @@ def test_everybody_fetched_after_the_point_is_back_in_both_stores_and_edits_are_
     nobody = instance.run("Database/Restore.sh", "--to", point.name, ok=False)
     assert nobody.returncode == 2
     assert "there is nobody to ask" in nobody.stdout
+    files_come_back(instance, point)
     unsaid = instance.run("Database/Restore.sh", ok=False)
     assert unsaid.returncode == 2
     assert "Database/Backup.sh --list shows the points" in unsaid.stdout
