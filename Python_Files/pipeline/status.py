@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import httpx
@@ -89,7 +90,9 @@ def read(settings: Settings, containers: list[Service] | None = None) -> Status:
         # The name of a container that does not run is nobody's, which takes long to find out.
         running = {one.name for one in containers if one.state != "stopped"}
         ask = {name: question for name, question in ask.items() if name in running}
-    answers = [_asked(name, question) for name, question in ask.items()]
+    # At once: each server that is away is waited for, and one wait is enough.
+    with ThreadPoolExecutor(max_workers=len(ask) or 1) as asking:
+        answers = list(asking.map(_asked, ask, ask.values()))
     services = joined(processes, answers)
 
     told: Account | None = None

@@ -15,11 +15,18 @@ from pipeline.errors import PassingFault, SettingsError
 from pipeline.settings import Settings
 from pipeline.topics import Topic
 
+READY_MS = 8_000
+
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+def _admin(settings: Settings, patience_ms: int = 30_000) -> Iterator[KafkaAdminClient]:
+    """``patience_ms``: how long a first answer of any broker is waited for."""
     with passing():
-        admin = KafkaAdminClient(**client(settings, "administrator"), request_timeout_ms=10_000)
+        admin = KafkaAdminClient(
+            **client(settings, "administrator"),
+            bootstrap_timeout_ms=patience_ms,
+            request_timeout_ms=min(patience_ms, 10_000),
+        )
         try:
             yield admin
         finally:
@@ -117,8 +124,8 @@ def identities(settings: Settings, names: Sequence[str]) -> dict[str, TopicIdent
 
 
 def ready(settings: Settings) -> None:
-    """Raises PassingFault unless the broker serves metadata."""
-    with _admin(settings) as admin:
+    """Raises PassingFault unless a broker serves metadata, within seconds: somebody waits for the answer."""
+    with _admin(settings, READY_MS) as admin:
         admin.describe_cluster()
 
 
