@@ -57,7 +57,7 @@ _engine_of() {
 # _tell_silence STATUS SAID: why docker could not ask the engine.
 _tell_silence() {
     local last
-    last="$(grep -v '^[[:space:]]*$' <<<"$2" | tail -n 1)" || true
+    last="$(grep -v '^[[:space:]]*$' <<<"$2" | tail -n 1)" || true # it said nothing: the status is told
     if (($1 == 124)); then
         fail "no container engine answers" "there is a docker program, but in $ENGINE_SECONDS s nothing came from the engine" \
             "Start the engine anew (systemctl restart docker), $WITHOUT"
@@ -72,6 +72,7 @@ _tell_silence() {
 # needed_memory: MiB that the engine must have: half of what the services may take together. Measured, they take less than
 # that while people flow; a limit is for the worst moment of one of them, and Kafka's is mostly for the cache of its files.
 needed_memory() {
+    # A file that cannot be read is told by whoever needs it; then the memory is that of the defaults.
     { compose config 2>/dev/null || true; } | awk '
         function add() { if (limit && lasting) sum += limit * scale; limit = 0; lasting = 1; scale = 1 }
         /^[a-z]/ { add(); inside = ($1 == "services:") }
@@ -85,7 +86,7 @@ needed_memory() {
 # check_memory: the engine, which may be in a virtual machine, has enough.
 check_memory() {
     local memory needed
-    memory="$(ask_engine info --format '{{.MemTotal}}' 2>/dev/null | tail -n 1)" || true
+    memory="$(ask_engine info --format '{{.MemTotal}}' 2>/dev/null | tail -n 1)" || true # not told: not refused
     [[ "$memory" =~ ^[0-9]+$ ]] || return 0
     memory=$((memory / 1048576))
     needed="$(needed_memory)"
@@ -97,7 +98,7 @@ check_memory() {
 # check_room: the disk of the engine has room for the images. Only where that disk is of this machine.
 check_room() {
     local directory name free
-    IFS='|' read -r directory name <<<"$(ask_engine info --format '{{.DockerRootDir}}|{{.Name}}' 2>/dev/null | tail -n 1)" || true
+    IFS='|' read -r directory name <<<"$(ask_engine info --format '{{.DockerRootDir}}|{{.Name}}' 2>/dev/null | tail -n 1)" || true # not told: not refused
     [[ "${name:-}" == "$(uname -n)" && -d "${directory:-}" ]] || return 0
     free="$(df -Pm "$directory" 2>/dev/null | awk 'NR == 2 {print $4}')"
     ((${free:-$LEAST_ROOM_MB} >= LEAST_ROOM_MB)) || fail "there is too little room on the disk of the container engine" \
@@ -147,12 +148,12 @@ _addresses() {
 # _holder PORT: who has it, as far as this user may know: another container, or a process.
 _holder() {
     local name
-    name="$(ask_engine ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | head -n 1)" || true
+    name="$(ask_engine ps --filter "publish=$1" --format '{{.Names}}' 2>/dev/null | head -n 1)" || true # then it is no container
     if [[ -n "$name" ]]; then
         printf 'the container %s' "$name"
         return
     fi
-    name="$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -nE 's/.*users:\(\("([^"]*)",pid=([0-9]+).*/the process \1 (\2)/p' | head -n 1)" || true
+    name="$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -nE 's/.*users:\(\("([^"]*)",pid=([0-9]+).*/the process \1 (\2)/p' | head -n 1)" || true # another user's process is somebody
     printf '%s' "${name:-somebody}"
 }
 

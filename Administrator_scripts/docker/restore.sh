@@ -55,7 +55,7 @@ main() {
     compose --progress quiet stop "${SERVICES[@]}"
     tell Pipeline "what uses PostgreSQL is stopped" "$(since "$begin")"
     if ! in_container restore -m pipeline.containers restore-finish </dev/null; then
-        [[ -z "$ran" ]] || start "the restore failed; what was stopped is started again" "$offline" || true
+        [[ -z "$ran" ]] || start "the restore failed; what was stopped is started again" "$offline" || true # it has told why; the restore has failed in any case
         STOPPED=""
         exit 1
     fi
