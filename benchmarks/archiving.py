@@ -23,7 +23,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python_Files"))
 
 import psutil
-from chain import behind, feed, stage
+from chain import behind, end, feed, stage
 
 from pipeline import broker, entry, settings, topics
 from pipeline.backup import configuration
@@ -163,10 +163,8 @@ def main() -> int:
     given = parser.parse_args()
     loaded = settings.load()
     entry.become_owner(loaded)
+    end(loaded)
     supervisor = Supervisor(loaded)
-    for process in supervisor.processes():
-        if process.part in (*topics.STAGES, "scheduler") and process.pid:
-            supervisor.stop(process.part, process.name)
     connection = connect(loaded, role="postgres", name="benchmark")
     connection.autocommit = True
     server = psutil.Process(next(one.pid for one in supervisor.processes() if one.part == parts.POSTGRESQL))

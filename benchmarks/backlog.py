@@ -11,13 +11,12 @@ import sys
 import time
 
 import psutil
-from chain import behind, feed, peak_mib, stage
+from chain import behind, end, feed, peak_mib, stage
 from rich.console import Console
 from rich.table import Table
 
 from pipeline import entry, settings, topics
 from pipeline.errors import PassingFault
-from pipeline.operations.supervision import Supervisor
 from pipeline.settings import Settings
 
 MOST_MB = 150.0
@@ -48,10 +47,7 @@ def main() -> int:
     asked = parser.parse_args()
     loaded = settings.load()
     entry.become_owner(loaded)
-    supervisor = Supervisor(loaded)
-    for process in supervisor.processes():
-        if process.part in (*topics.STAGES, "scheduler") and process.pid:
-            supervisor.stop(process.part, process.name)
+    end(loaded)
     seconds = feed(asked.records)
     print(f"{asked.records:,} people fed in {seconds:.0f} s", flush=True)
     table = Table(title=f"a backlog of {asked.records:,} records before each stage", title_justify="left")

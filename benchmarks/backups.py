@@ -18,12 +18,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Collection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python_Files"))
 
-from chain import behind, feed
+from chain import behind, end, feed
 from rich.console import Console
 from rich.table import Table
 
@@ -32,7 +31,6 @@ from pipeline.backup import command, configuration, points, repository
 from pipeline.database.connection import Cursor, connect
 from pipeline.nocodb.client import Client
 from pipeline.nocodb.tables import find_base, find_table
-from pipeline.operations.supervision import Supervisor
 from pipeline.settings import ROOT, Settings
 
 MINUTES = 5
@@ -214,13 +212,6 @@ def restore(loaded: Settings, since: int, table: Table) -> None:
                 table.add_row(f"Restore.sh: {line[:27].strip()} {what.strip()}", f"{seconds} s", "")
     accounted = "everybody accounted for" if process.returncode == 0 else f"EXIT CODE {process.returncode}"
     table.add_row(f"Restore.sh, ledger included: {accounted}", f"{time.monotonic() - begin:.1f} s", "")
-
-
-def end(loaded: Settings, parts: Collection[str]) -> None:
-    supervisor = Supervisor(loaded)
-    for process in supervisor.processes():
-        if process.part in parts and process.pid:
-            supervisor.stop(process.part, process.name)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,6 +59,14 @@ def peak_mib(process: psutil.Process) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def end(loaded: Settings, parts: Collection[str] = (*topics.STAGES, "scheduler")) -> None:
+    """End these parts of the instance, so that a benchmark has it to itself."""
+    supervisor = Supervisor(loaded)
+    for process in supervisor.processes():
+        if process.part in parts and process.pid:
+            supervisor.stop(process.part, process.name)
 
 
 def behind(loaded: Settings, name: str) -> int:
@@ -176,10 +184,7 @@ def main() -> None:
     records = parser.parse_args().records
     loaded = settings.load()
     entry.become_owner(loaded)
-    supervisor = Supervisor(loaded)
-    for process in supervisor.processes():
-        if process.part in (*topics.STAGES, "scheduler") and process.pid:
-            supervisor.stop(process.part, process.name)
+    end(loaded)
     console = Console(width=110)
     speed = Table(title=f"{records:,} records, {os.cpu_count()} cores", title_justify="left")
     for column in ("what", "records/s", "peak MiB"):

@@ -19,12 +19,11 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python_Files"))
 
 import psutil
-from chain import behind, feed, stage
+from chain import behind, end, feed, stage
 
 from pipeline import account, broker, entry, settings, topics
 from pipeline.database.connection import Cursor, connect, session
 from pipeline.database.users import PostgresqlSink
-from pipeline.operations.supervision import Supervisor
 from pipeline.settings import Settings
 from pipeline.store import Store, storing
 
@@ -127,10 +126,7 @@ def main() -> int:
     given = parser.parse_args()
     loaded = settings.load()
     entry.become_owner(loaded)
-    supervisor = Supervisor(loaded)
-    for process in supervisor.processes():
-        if process.part in (*topics.STAGES, "scheduler") and process.pid:
-            supervisor.stop(process.part, process.name)
+    end(loaded)
     connection = connect(loaded, role="postgres", name="benchmark", statement_seconds=1800)
     connection.autocommit = True
     found: dict[str, list[Measure]] = {arm: [] for arm in ARMS}
