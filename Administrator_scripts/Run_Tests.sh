@@ -4,11 +4,14 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 # shellcheck source=Administrator_scripts/native/testing.sh
 . Administrator_scripts/native/testing.sh
 
+# Two processes take the files of tests in turn; each has instances of its own.
+SIDE_BY_SIDE=(-q -rs -n 2 --dist loadgroup --no-loadscope-reorder)
+
 usage() {
     cat <<'TEXT'
 Runs every check of the project: ruff, mypy, shellcheck and all tests. Installs what it needs, as Project_Initialize.sh
-does, and starts real servers on free ports in scratch directories; an instance that runs here is left alone. The tests of
-the container way run where a container engine answers; where none does they are skipped, and it says so.
+does, and starts real servers on free ports in scratch directories; an instance that runs here is left alone. Two tests run side by
+side. Those of the container way run where a container engine answers; where none does they are skipped, and it says so.
 
 usage: Administrator_scripts/Run_Tests.sh [--unit] [-- ARGUMENTS OF PYTEST]
   --unit   the checks and the unit tests only: seconds, no servers
@@ -17,6 +20,7 @@ examples:
   Administrator_scripts/Run_Tests.sh
   Administrator_scripts/Run_Tests.sh --unit
   Administrator_scripts/Run_Tests.sh -- -k repeats
+  Administrator_scripts/Run_Tests.sh -- -n 0     one test after the other
 TEXT
 }
 
@@ -77,12 +81,12 @@ main() {
     checks
     if $unit; then
         echo "== pytest"
-        .venv/bin/pytest -q -rs Python_Files/tests/unit "$@"
+        .venv/bin/pytest "${SIDE_BY_SIDE[@]}" Python_Files/tests/unit "$@"
         return
     fi
     containers="$(containers_told)"
     printf '== %s\n== pytest\n' "$containers"
-    .venv/bin/pytest -q -rs "$@" || status=$?
+    .venv/bin/pytest "${SIDE_BY_SIDE[@]}" "$@" || status=$?
     printf '== %s\n' "$containers"
     return "$status"
 }

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,48 @@ from pipeline.nocodb import Users
 from pipeline.settings import ROOT, Settings
 
 DATA = Path(__file__).parent / "data"
+ROOMS = ("acceptance", "integration", "unit")
+OF_CONTAINERS = ("test_docker", "test_move")
 PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "NOCODB_PORT", "API_PORT")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For tests side by side: those of a file in one process, all that build images in one; the slow ones first."""
+    for item in items:
+        name = "containers" if item.path.name.startswith(OF_CONTAINERS) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: ROOMS.index(item.path.parent.name))
+
+
+class _AtOnce:
+    """Tells a failure when it happens: a run that is ended before its end has told what it found."""
+
+    def __init__(self, terminal: Any) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not report.failed:
+            return
+        self._terminal.ensure_newline()
+        self._terminal.write_sep("_", f"failed: {report.nodeid} ({report.when})")
+        for title, text in (("", report.longreprtext), *report.sections):
+            self._terminal.write_line(f"{title}\n{text}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None:
+        config.pluginmanager.register(_AtOnce(terminal))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure comes what its instance was doing."""
+    report = yield
+    for instance in getattr(item, "funcargs", {}).values():
+        if report.failed and isinstance(instance, Instance):
+            report.sections.append(("the instance meanwhile", instance.told()))
+    return report
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 90) -> Any:
@@ -49,15 +92,17 @@ def until(condition: Callable[[], object], what: str, seconds: float = 90) -> An
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Ports of the loopback interface that nobody listens on.
+
+    None that the kernel gives to outgoing connections (from 32768): one of those could hold it when the server comes.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found += [] if port in found else [port]
+    return found
 
 
 @dataclass
@@ -101,6 +146,16 @@ class Instance:
     def status(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self.run("Administrator_scripts/Status.sh", "--json", ok=False).stdout)
         return told
+
+    def told(self) -> str:
+        """Its status and the ends of its logs, for a failure."""
+        try:
+            status = self.run("Administrator_scripts/Status.sh", ok=False, seconds=120).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            status = f"no status: {error}"
+        logs = (self.directory / "data" / "logs").glob("*.log")
+        ends = ((path.name, path.read_text("utf-8", "replace").splitlines()[-12:]) for path in sorted(logs))
+        return "\n".join([status, *(f"-- {name}\n" + "\n".join(lines) for name, lines in ends)])
 
     def rows(self, sql: str, values: Any = None) -> list[tuple[Any, ...]]:
         """The rows of a query on the pipeline's database, in a transaction of its own."""

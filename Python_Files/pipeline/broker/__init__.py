@@ -20,7 +20,7 @@ from pipeline.broker.foreign import read_any_header
 from pipeline.broker.looking import beginnings, ends, lag, tail, waiting
 from pipeline.broker.reader import Reader
 from pipeline.broker.watching import Watch
-from pipeline.broker.writer import Writer, publisher, slot
+from pipeline.broker.writer import Writer, mend_hanging, publisher, slot
 
 read_any_header()
 
@@ -41,6 +41,7 @@ __all__ = [
     "group_ready",
     "identities",
     "lag",
+    "mend_hanging",
     "publisher",
     "ready",
     "slot",

@@ -14,7 +14,8 @@ from pipeline.records import Incoming
 from pipeline.settings import Settings
 
 
-def _plain_consumer(settings: Settings, isolation: str = "read_committed", **more: Any) -> KafkaConsumer:
+def plain_consumer(settings: Settings, isolation: str = "read_committed", **more: Any) -> KafkaConsumer:
+    """A consumer that is no member of a group."""
     return KafkaConsumer(
         **client(settings, "reader"),
         group_id=None,
@@ -25,9 +26,14 @@ def _plain_consumer(settings: Settings, isolation: str = "read_committed", **mor
     )
 
 
-def _read(consumer: KafkaConsumer, start: Mapping[TopicPartition, int], seconds: float) -> Iterator[Any]:
-    """Committed records from ``start`` on to the end as it is now; ends early, with what it has, after ``seconds``."""
-    end = consumer.end_offsets(list(start))
+def read(
+    consumer: KafkaConsumer,
+    start: Mapping[TopicPartition, int],
+    seconds: float,
+    end: Mapping[TopicPartition, int] | None = None,
+) -> Iterator[Any]:
+    """Records from ``start`` on to ``end``, or as it is now, and somewhat beyond; after ``seconds`` what there is."""
+    end = end or consumer.end_offsets(list(start))
     left = {one for one in start if start[one] < end[one]}
     consumer.assign(list(left))
     for one in left:
@@ -45,7 +51,7 @@ def _read(consumer: KafkaConsumer, start: Mapping[TopicPartition, int], seconds:
 def ends(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
     """The end of what is committed in each partition, as an offset."""
     with passing():
-        consumer = _plain_consumer(settings)
+        consumer = plain_consumer(settings)
         try:
             end = consumer.end_offsets([TopicPartition(*one) for one in partitions])
             return {(one.topic, one.partition): offset for one, offset in end.items()}
@@ -56,7 +62,7 @@ def ends(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition,
 def beginnings(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, int]:
     """The first offset of each partition that retention has left."""
     with passing():
-        consumer = _plain_consumer(settings)
+        consumer = plain_consumer(settings)
         try:
             begin = consumer.beginning_offsets([TopicPartition(*one) for one in partitions])
             return {(one.topic, one.partition): offset for one, offset in begin.items()}
@@ -70,14 +76,14 @@ def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float =
     They are counted by reading. What cannot be read within ``seconds`` counts by its offsets, which is an upper bound.
     """
     with passing():
-        consumer = _plain_consumer(settings)
+        consumer = plain_consumer(settings)
         try:
             start = {TopicPartition(*one): offset for one, offset in positions.items()}
             end = consumer.end_offsets(list(start))
             begin = consumer.beginning_offsets(list(start))
             start = {one: max(offset, begin[one]) for one, offset in start.items()}
             counted = dict.fromkeys(positions, 0)
-            for record in _read(consumer, start, seconds):
+            for record in read(consumer, start, seconds):
                 counted[(record.topic, record.partition)] += 1
             for one in start:
                 reached = consumer.position(one) if one in consumer.assignment() else end[one]
@@ -89,7 +95,7 @@ def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float =
 
 def _appended(settings: Settings, ones: list[TopicPartition]) -> dict[TopicPartition, int]:
     """The end of each partition, with what is in a transaction that is still open."""
-    consumer = _plain_consumer(settings, "read_uncommitted")
+    consumer = plain_consumer(settings, "read_uncommitted")
     try:
         ends: dict[TopicPartition, int] = consumer.end_offsets(ones)
         return ends
@@ -110,7 +116,7 @@ def waiting(settings: Settings, positions: Mapping[Partition, int], patience: fl
         ones = [TopicPartition(*one) for one in positions]
         end = _appended(settings, ones)
         # A batch in memory at a time, also where a million records wait.
-        consumer = _plain_consumer(
+        consumer = plain_consumer(
             settings, fetch_max_bytes=4 * 1024 * 1024, max_partition_fetch_bytes=1024 * 1024, max_poll_records=2_000
         )
         try:
@@ -139,7 +145,7 @@ def waiting(settings: Settings, positions: Mapping[Partition, int], patience: fl
 def tail(settings: Settings, topic: str, count: int, seconds: float = 10.0) -> list[Incoming]:
     """The last ``count`` committed records of a topic, oldest first."""
     with passing():
-        consumer = _plain_consumer(settings)
+        consumer = plain_consumer(settings)
         try:
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
@@ -148,7 +154,7 @@ def tail(settings: Settings, topic: str, count: int, seconds: float = 10.0) -> l
             begin, end = consumer.beginning_offsets(ones), consumer.end_offsets(ones)
             # Two offsets a record, for each transaction of one record ends with a marker.
             start = {one: max(begin[one], end[one] - 2 * count - 2) for one in ones}
-            records = [incoming(record) for record in _read(consumer, start, seconds)]
+            records = [incoming(record) for record in read(consumer, start, seconds)]
             return sorted(records, key=lambda record: (record.timestamp_ms, record.place))[-count:]
         finally:
             consumer.close(autocommit=False)

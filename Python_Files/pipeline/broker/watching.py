@@ -10,7 +10,7 @@ from typing import Any
 from kafka import KafkaAdminClient, TopicPartition
 
 from pipeline.broker.connection import Partition, Position, client, count_from, passing
-from pipeline.broker.looking import _plain_consumer, _read
+from pipeline.broker.looking import plain_consumer, read
 from pipeline.errors import PassingFault
 from pipeline.settings import Settings
 
@@ -27,7 +27,7 @@ class Watch:
         with passing():
             self._admin = KafkaAdminClient(**client(settings, "watch"), **limits)
             try:
-                self._consumer = _plain_consumer(settings, **limits)
+                self._consumer = plain_consumer(settings, **limits)
             except BaseException:
                 self._admin.close()
                 raise
@@ -63,7 +63,7 @@ class Watch:
             begin = self._consumer.beginning_offsets(list(start), timeout_ms=ANSWER_MS)
             start = {one: max(offset, begin[one]) for one, offset in start.items()}
             end = self._consumer.end_offsets(list(start), timeout_ms=ANSWER_MS)
-            counted = sum(1 for _ in _read(self._consumer, start, seconds))
+            counted = sum(1 for _ in read(self._consumer, start, seconds))
             behind = [one for one in self._consumer.assignment() if self._consumer.position(one) < end[one]]
             self._consumer.unsubscribe()
         return None if behind else counted

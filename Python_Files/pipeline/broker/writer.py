@@ -15,6 +15,7 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
 from pipeline import topics
+from pipeline.broker import hanging
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Partition, Position, client, passing
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.records import Outgoing, Publisher
@@ -25,7 +26,8 @@ from pipeline.watchdog import Watchdog
 class Writer:
     """Sends batches, each in one transaction, under ``transactional_id``.
 
-    Making one ends whatever transaction an earlier process left open under the same id, and fences that process.
+    Making one ends whatever transaction an earlier process left open under the same id, also one that hangs, and fences
+    that process.
     After any error a Writer is of no more use: close it and make a new one.
     """
 
@@ -49,6 +51,7 @@ class Writer:
             try:
                 self._producer.init_transactions()
                 self._begun = self._epoch()
+                hanging.mend_own(settings, transactional_id, self._begun.producer_id)
             except BaseException:
                 self.close()
                 raise
@@ -112,7 +115,7 @@ class Writer:
         if not result.wait(timeout_ms=max(0.0, until - time.monotonic()) * 1000):
             raise kafka_errors.KafkaTimeoutError("the transaction was not committed in its time")
 
-    def _epoch(self) -> object:
+    def _epoch(self) -> Any:
         return self._transactions.producer_id_and_epoch
 
     def _check_epoch(self) -> None:
@@ -209,6 +212,12 @@ def slot(directory: Path, stage: str) -> Iterator[int]:
             os.close(handle)
         return
     raise PipelineError(f"no free slot for {stage} in {directory}")
+
+
+def mend_hanging(settings: Settings) -> None:
+    """End what hangs of those who may never be back to do it themselves; who is alive after all is fenced."""
+    for transactional_id in hanging.of_others(settings):
+        Writer(settings, transactional_id).close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 import time
@@ -16,6 +17,8 @@ from pipeline.feed.records import read_file
 from pipeline.feed.run import STAGE, TAIL, Feed
 from pipeline.metrics import files
 from pipeline.settings import Settings, load
+
+logger = logging.getLogger(__name__)
 
 _EXAMPLES = """examples:
   0-Get_Data.py                                fetch for this minute, as the crontab does; catch up missed minutes
@@ -81,12 +84,25 @@ def _again(settings: Settings, fetch_id: str) -> None:
     print(f"{sent} missing people sent again" if sent else f"nobody of {fetch_id} is missing: nothing was sent")
 
 
+def _end_what_hangs(settings: Settings) -> None:
+    """Once a minute is soon enough for a transaction whose process does not come back; the run goes on without it."""
+    from pipeline import broker
+
+    try:
+        broker.mend_hanging(settings)
+    except PipelineError as fault:
+        log.event(logger, logging.WARNING, "hanging transactions stay", fault=fault.message, detail=fault.detail)
+
+
 def _run(asked: argparse.Namespace, settings: Settings) -> None:
     from pipeline import broker
 
     if asked.again is not None:
         _again(settings, asked.again)
         return
+    by_itself = (asked.file, asked.results, asked.seed, asked.page) == (None, None, None, None)
+    if by_itself:
+        _end_what_hangs(settings)
     responses = read_file(asked.file, int(time.time() * 1000)) if asked.file is not None else None
     with (
         broker.publisher(settings, stage=STAGE) as publisher,
@@ -99,7 +115,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> None:
     ):
         if responses is not None:
             run.run_file(responses, str(asked.file))
-        elif (asked.results, asked.seed, asked.page) == (None, None, None):
+        elif by_itself:
             run.run_scheduled()
         else:
             run.run_by_hand(asked.results or settings.results_per_fetch, asked.seed, asked.page, asked.run)

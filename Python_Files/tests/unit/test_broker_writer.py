@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from kafka import errors as kafka_errors
@@ -37,6 +37,11 @@ class Step:
             raise kafka_errors.KafkaTimeoutError("not sent")
 
 
+class Epoch(NamedTuple):
+    producer_id: int = 1
+    epoch: int = 0
+
+
 class LosingClient:
     """Stands for the Kafka client; the step named ``lost`` is never finished."""
 
@@ -44,7 +49,7 @@ class LosingClient:
 
     def __init__(self, **_: Any) -> None:
         self._transaction_manager = self._sender = self._client = self
-        self.producer_id_and_epoch = (1, 0)
+        self.producer_id_and_epoch = Epoch()
         self.forced = False
 
     def await_ready(self, node: str, timeout_ms: int = 0) -> bool:
@@ -73,6 +78,11 @@ class LosingClient:
 
 class Member:
     generation_id, member_id = 1, "member"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer.hanging, "mend_own", lambda *_: None)
 
 
 @pytest.fixture

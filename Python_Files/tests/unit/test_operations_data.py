@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,10 +23,12 @@ def with_data(directory: Path) -> Settings:
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Settings:
-    made = with_data(tmp_path / "data")
-    places.make(made)
-    return made
+def ours() -> Iterator[Settings]:
+    # A name that leaves room for the sockets', whatever the directory of the tests is called.
+    with tempfile.TemporaryDirectory(prefix="pl-") as short:
+        made = with_data(Path(short) / "data")
+        places.make(made)
+        yield made
 
 
 def test_the_data_is_closed_to_other_users(ours: Settings) -> None:
