@@ -15,7 +15,7 @@ still names this repository: a copy that is started beside the original must be 
 
 from pipeline.backup.configuration import archiving_conf, cluster, write_configuration
 from pipeline.backup.place import kinds, make_place, make_places, remove, set_aside
-from pipeline.backup.repository import prepare
+from pipeline.backup.preparing import prepare
 
 __all__ = [
     "archiving_conf",

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import entry
-from pipeline.backup import configuration, files, points, repository, sums
+from pipeline.backup import base_backup, configuration, files, points, preparing, repository, sums
 from pipeline.backup.points import Point
 from pipeline.backup.repository import BaseBackup, Repository
 from pipeline.errors import PipelineError
@@ -35,14 +35,14 @@ def back_up(settings: Settings, *, full: bool = False) -> None:
     the rest: of two repositories the other one goes on, and with an older base backup the point is made all the same.
     Then the first failure is raised.
     """
-    ready, faults = repository.prepare(settings)
+    ready, faults = preparing.prepare(settings)
     known, archived = points.read_journal(settings), points.last_archived(settings)
     several = len(configuration.views(settings)) > 1
     backed: list[Repository] = []
     labels = []
     for one in ready:
         try:
-            repository.clear_away_halves(one.settings)
+            base_backup.clear_away_halves(one.settings)
             _keep_settings_file(one.settings)
             why = "asked for" if full else why_due(one, archived, datetime.now(UTC))
             if why:
@@ -87,7 +87,7 @@ def _behind(settings: Settings, one: Repository) -> PipelineError:
         "the WAL does not reach one of the two repositories",
         detail=f"{place}: {repository.errors_of_pushing(settings).get(place, 'no reason is known')}",
         hint="The other one has it. PostgreSQL keeps the WAL for this one and tries again; if it does not come back, "
-        f"take {repository.setting_of(settings, one.settings)} out of .env, for the WAL takes room.",
+        f"take {preparing.setting_of(settings, one.settings)} out of .env, for the WAL takes room.",
     )
 
 
@@ -116,7 +116,7 @@ def why_due(one: Repository, archived: str, now: datetime) -> str:
 
 def _take_base_backup(one: Repository, why: str, *, several: bool) -> tuple[Repository, str]:
     begin = time.monotonic()
-    backup = repository.take_base_backup(one.settings, one.contents)
+    backup = base_backup.take(one.settings, one.contents)
     where = f" in {configuration.repository(one.settings)}" if several else ""
     sizes = f"{_size(backup.repository_bytes)} of {_size(backup.database_bytes)}"
     _tell(

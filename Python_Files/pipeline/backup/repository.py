@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -18,19 +16,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.backup import configuration
-from pipeline.database.connection import connect, passing
-from pipeline.database.queries import query
-from pipeline.errors import PassingFault, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
 _INSTALL = "Run ./Project_Initialize.sh, which installs what is missing."
 _LOCKED_SECONDS = 30
-# So much stays free of base backups.
-_WAL_BYTES = 64 << 20
-_LABEL = "[0-9]" * 8 + "-" + "[0-9]" * 6 + "F*"
 _REWRITTEN_SECONDS = 2
-# PostgreSQL pauses for a minute after a segment failed three times, as it does while there is no repository.
-_FIRST_SEGMENT_SECONDS = 150
 _PUSH_ERROR = re.compile(r"^repo(\d+): \[\w+\] (.*)$", re.MULTILINE)
 _SEGMENT_FILE = re.compile(r"^([0-9A-F]{24})-[0-9a-f]{40}(\.\w+)?$")
 
@@ -154,139 +145,6 @@ class Repository(NamedTuple):
 
     settings: Settings
     contents: Contents
-
-
-def prepare(settings: Settings) -> tuple[list[Repository], list[PipelineError]]:
-    """Make every repository ready for this cluster, which must be running: those that are, and why others are not.
-
-    At once when all are ready. The first time it also waits until one WAL segment went the whole way. Raises
-    PassingFault when PostgreSQL does not answer, and the first fault when no repository is ready.
-    """
-    configuration.write_configuration(settings)
-    system_id = _system_id(settings)
-    ready, faults = [], []
-    for view in configuration.views(settings):
-        try:
-            ready.append(Repository(view, _prepare(settings, view, system_id)))
-        except PassingFault:
-            raise
-        except PipelineError as error:
-            faults.append(error)
-        except OSError as error:
-            faults.append(PipelineError("the repository of the backups cannot be used", detail=str(error)))
-    if not ready:
-        raise faults[0]
-    return ready, faults
-
-
-def _prepare(settings: Settings, view: Settings, system_id: int) -> Contents:
-    """Raises PipelineError; one says that the repository holds the backups of another cluster, which are left as they
-    are, and one that it is gone: an empty one in its place, on the disk below a missing mount, would split the backups
-    in two without a word.
-    """
-    configuration.make_place(view)
-    place, prepared = str(configuration.repository(view)), configuration.prepared_file(settings)
-    contents = read(view)
-    if contents.system_id not in (0, system_id):
-        raise PipelineError(
-            "the repository holds the backups of another database cluster",
-            detail=f"{place} is of cluster {contents.system_id}, PostgreSQL's data is cluster {system_id}",
-            hint=f"To begin anew and keep them, move {place} and the files beside it to another directory; or set "
-            f"{setting_of(settings, view)} to another one.",
-        )
-    known = configuration.prepared(settings)
-    if not contents.system_id:
-        if place in known:
-            forget = f"remove {prepared}"
-            if settings.pipeline_mode == "docker":
-                forget = f"docker compose run --rm --no-deps setup-postgres rm {prepared}"
-            raise PipelineError(
-                "the repository of the backups is gone",
-                detail=f"{place} was prepared for this cluster, and now nothing is in it",
-                hint=f"Mount its disk or bring it back. If it is lost, {forget}, and a new one is begun.",
-            )
-        _create_stanza(view)
-    if place not in known:
-        configuration.write_private(prepared, "".join(f"{one}\n" for one in [*known, place]).encode())
-        configuration.write_configuration(settings)  # from now on WAL goes there too
-    if not contents.system_id:
-        run(view, "check", f"--archive-timeout={_FIRST_SEGMENT_SECONDS}")
-        contents = read(view)
-    return contents
-
-
-def setting_of(settings: Settings, view: Settings) -> str:
-    """The name of the setting that says where this repository is."""
-    return "BACKUP_DIR" if view.backup == settings.backup else "BACKUP_DIR_2"
-
-
-def _create_stanza(settings: Settings) -> None:
-    """PostgreSQL may be trying to archive just then, and what it started holds the same lock for a second or two."""
-    deadline = time.monotonic() + _LOCKED_SECONDS
-    while True:
-        try:
-            run(settings, "stanza-create")
-        except PipelineError as error:
-            if "[050]" not in error.detail or time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def _system_id(settings: Settings) -> int:
-    connection = connect(settings, role="postgres", database="postgres", name="backup")
-    try:
-        with passing(), connection, connection.cursor() as cursor:
-            cursor.execute(query("system_id"))
-            return int(cursor.fetchone()[0])
-    finally:
-        connection.close()
-
-
-def take_base_backup(settings: Settings, contents: Contents) -> BaseBackup:
-    """A full base backup, and what retention lets go afterwards. Raises as run does, and for too little room.
-
-    One that fails is cleared away, for its half would keep the disk full, and WAL would find no room.
-    """
-    _check_room(settings, contents)
-    try:
-        run(settings, "backup", "--type=full")
-    except PipelineError:
-        clear_away_halves(settings)
-        raise
-    return read(settings).backups[-1]
-
-
-def _check_room(settings: Settings, contents: Contents) -> None:
-    """For another one as large as the last, and for WAL beside it. What is past retention goes first."""
-    wanted = _WAL_BYTES + (contents.backups[-1].repository_bytes if contents.backups else 0)
-    place = configuration.repository(settings)
-    if shutil.disk_usage(place).free < wanted and contents.backups:
-        run(settings, "expire")
-    free = shutil.disk_usage(place).free
-    if free < wanted:
-        raise PipelineError(
-            "there is no room for another base backup",
-            detail=f"{place} has {free >> 20} MiB left, {wanted >> 20} MiB are needed",
-            hint="Make room there, give the backups another disk (BACKUP_DIR), or lower BACKUP_RETENTION_DAYS. The WAL "
-            "is archived all the same for as long as there is room.",
-        )
-
-
-def clear_away_halves(settings: Settings) -> None:
-    """Remove base backups that were cut short, by a full disk or a kill, unless one is being taken. Raises OSError."""
-    lock = configuration.lock_file(settings)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as pgBackRest does
-        for entry in (configuration.repository(settings) / "backup" / configuration.STANZA).glob(_LABEL):
-            if entry.is_dir() and not entry.is_symlink() and not (entry / "backup.manifest").exists():
-                shutil.rmtree(entry)
-    except BlockingIOError:
-        pass  # one is at work
-    finally:
-        os.close(handle)
 
 
 def check_files(settings: Settings) -> list[str]:

@@ -234,15 +234,15 @@ def test_a_full_repository_is_seen_keeps_no_half_base_backup_and_loses_nothing(
         # One that began with enough room, and met the end of the disk.
         script = (
             "from pipeline import settings\n"
-            "from pipeline.backup import repository\n"
-            "repository._check_room = lambda *given: None\n"
+            "from pipeline.backup import base_backup, repository\n"
+            "base_backup._check_room = lambda *given: None\n"
             "loaded = settings.load()\n"
             "try:\n"
-            "    repository.take_base_backup(loaded, repository.read(loaded))\n"
+            "    base_backup.take(loaded, repository.read(loaded))\n"
             "except Exception as error:\n"
             "    print(error.report())\n"
         )
-        assert "No space left on device" in cluster.do(python(), "-c", script).stdout
+        assert "the disk was full before the base backup was complete" in cluster.do(python(), "-c", script).stdout
         assert len(list(filler.parent.glob("backup/main/2*F"))) == 1, "its half is cleared away"
 
         filler.unlink()
