@@ -15,6 +15,7 @@ from pipeline.api import (
     answers,
     documentation,
     headers,
+    heads,
     health,
     hosts,
     ingest,
@@ -67,6 +68,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(documentation.router)
     _mount_page(app)
     # The last is the outermost.
+    app.add_middleware(heads.Heads)
     app.add_middleware(hosts.KnownHosts, others=settings.api_host_list)
     app.add_middleware(measured.Measured)
     app.add_middleware(headers.Security)

@@ -67,6 +67,18 @@ def test_what_is_wrong_is_told_before_any_server_is_asked(
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize("address", ["/", "/api/kpis", "/openapi.json", "/metrics", "/api/users/x", "/nowhere"])
+def test_head_is_get_without_its_content(client: TestClient, address: str) -> None:
+    with client.stream("GET", address) as got:
+        pass
+    head = client.head(address)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    told = [name for name in got.headers if name not in ("content-length", "date")]
+    assert [head.headers[name] for name in told] == [got.headers[name] for name in told]
+    if address != "/metrics":  # which counts the questions, too
+        assert head.headers.get("content-length") == got.headers.get("content-length")
+
+
 def test_an_order_needs_the_token_before_anything_else_is_looked_at(client: TestClient) -> None:
     for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {SECRETS['API_TOKEN']}"}):
         answer = client.post("/api/ingest?what=this", content=b"{", headers=headers)
