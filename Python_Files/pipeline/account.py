@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline import broker, topics
-from pipeline.broker import Partition
+from pipeline.broker import Partition, TopicIdentity
 from pipeline.database.connection import Cursor, session
 from pipeline.database.queries import query
 from pipeline.settings import Settings
@@ -59,9 +59,15 @@ class Account(NamedTuple):
         )
 
 
-def positions_of(settings: Settings, cursor: Cursor, stage: str) -> tuple[dict[Partition, int], int, int]:
-    """Where a stage goes on in every partition that it reads, and how many records it took and refused."""
-    reads = broker.identities(settings, topics.READS[stage])
+def positions_of(
+    settings: Settings, cursor: Cursor, stage: str, known: Mapping[str, TopicIdentity] | None = None
+) -> tuple[dict[Partition, int], int, int]:
+    """Where a stage goes on in every partition that it reads, and how many records it took and refused.
+
+    ``known``: its topics, by name, for whoever has just asked for them.
+    """
+    known = known or broker.identities(settings, topics.READS[stage])
+    reads = {name: known[name] for name in topics.READS[stage]}
     positions = {(name, number): 0 for name, its in reads.items() for number in range(its.partitions)}
     processed = rejected = 0
     if stage in topics.STORES:
@@ -92,13 +98,18 @@ def offsets_behind(settings: Settings, cursor: Cursor, stage: str) -> int:
 
 
 def progress(settings: Settings, cursor: Cursor) -> tuple[list[StageProgress], Mapping[str, Mapping[Partition, int]]]:
-    """Every stage's progress, and the lag behind it per partition. Raises PassingFault."""
-    stages, behind = [], {}
-    for stage in topics.STAGES:
-        positions, processed, rejected = positions_of(settings, cursor, stage)
-        lag = broker.lag(settings, positions)
-        behind[stage] = lag
-        stages.append(StageProgress(stage, sum(lag.values()), processed, rejected))
+    """Every stage's progress, and the lag behind it per partition. Raises PassingFault.
+
+    The positions come in the order of the chain, and the ends after all of them: who goes on from one stage to the next
+    meanwhile is counted with the later one, and not with none.
+    """
+    known = broker.identities(settings, sorted({name for stage in topics.STAGES for name in topics.READS[stage]}))
+    found = {stage: positions_of(settings, cursor, stage, known) for stage in topics.STAGES}
+    behind = broker.lags(settings, {stage: positions for stage, (positions, _, _) in found.items()})
+    stages = [
+        StageProgress(stage, sum(behind[stage].values()), processed, rejected)
+        for stage, (_, processed, rejected) in found.items()
+    ]
     return stages, behind
 
 

@@ -58,6 +58,7 @@ class _AtOnce:
             self._terminal.write_line(f"{title}\n{text}")
 
 
+@pytest.hookimpl(trylast=True)  # the terminal is there only then
 def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal is not None:

@@ -17,7 +17,7 @@ from pipeline.broker.administration import (
 )
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Count, Partition, Position
 from pipeline.broker.foreign import read_any_header
-from pipeline.broker.looking import beginnings, ends, lag, tail, waiting
+from pipeline.broker.looking import beginnings, ends, lag, lags, tail, waiting
 from pipeline.broker.reader import Reader
 from pipeline.broker.watching import Watch
 from pipeline.broker.writer import Writer, mend_hanging, publisher, slot
@@ -41,6 +41,7 @@ __all__ = [
     "group_ready",
     "identities",
     "lag",
+    "lags",
     "mend_hanging",
     "publisher",
     "ready",

@@ -87,7 +87,7 @@ def of_others(settings: Settings) -> list[str]:
         before = set(_open(admin))
         if not before:
             return []
-        known = {one.producer_id: one for ones in admin.list_transactions().values() for one in ones}
+        known = _transactions(admin)
         # The same transaction before and after the coordinator said that there is none: it is not about to be ended.
         left = before & set(_open(admin))
     names = {
@@ -96,6 +96,14 @@ def of_others(settings: Settings) -> list[str]:
         if one.producer_id in known and known[one.producer_id].state.value not in _UNDER_WAY
     }
     return sorted(names)
+
+
+def _transactions(admin: Any) -> dict[int, Any]:
+    """The transactional.ids and their states, by producer id."""
+    try:
+        return {one.producer_id: one for ones in admin.list_transactions().values() for one in ones}
+    except ValueError as error:
+        raise PassingFault("Kafka names a state of transactions that is not known here", detail=str(error)) from error
 
 
 def _open(admin: Any) -> Iterable[Open]:

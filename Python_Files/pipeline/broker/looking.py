@@ -75,19 +75,33 @@ def lag(settings: Settings, positions: Mapping[Partition, int], seconds: float =
 
     They are counted by reading. What cannot be read within ``seconds`` counts by its offsets, which is an upper bound.
     """
+    return lags(settings, {"": positions}, seconds)[""]
+
+
+def lags(
+    settings: Settings, readers: Mapping[str, Mapping[Partition, int]], seconds: float = 5.0
+) -> dict[str, dict[Partition, int]]:
+    """The same for several readers at once, up to the same ends; what two of them read is read once."""
+    wanted: dict[TopicPartition, dict[str, int]] = {}
+    for name, positions in readers.items():
+        for one, offset in positions.items():
+            wanted.setdefault(TopicPartition(*one), {})[name] = offset
+    counted = {name: dict.fromkeys(positions, 0) for name, positions in readers.items()}
     with passing():
         consumer = plain_consumer(settings)
         try:
-            start = {TopicPartition(*one): offset for one, offset in positions.items()}
-            end = consumer.end_offsets(list(start))
-            begin = consumer.beginning_offsets(list(start))
-            start = {one: max(offset, begin[one]) for one, offset in start.items()}
-            counted = dict.fromkeys(positions, 0)
-            for record in read(consumer, start, seconds):
-                counted[(record.topic, record.partition)] += 1
-            for one in start:
+            end = consumer.end_offsets(list(wanted))
+            begin = consumer.beginning_offsets(list(wanted))
+            start = {one: max(min(theirs.values()), begin[one]) for one, theirs in wanted.items()}
+            for record in read(consumer, start, seconds, end):
+                one = TopicPartition(record.topic, record.partition)
+                for name, offset in wanted[one].items():
+                    if offset <= record.offset < end[one]:
+                        counted[name][(record.topic, record.partition)] += 1
+            for one, theirs in wanted.items():
                 reached = consumer.position(one) if one in consumer.assignment() else end[one]
-                counted[(one.topic, one.partition)] += max(0, end[one] - reached)
+                for name, offset in theirs.items():
+                    counted[name][(one.topic, one.partition)] += max(0, end[one] - max(reached, offset))
             return counted
         finally:
             consumer.close(autocommit=False)

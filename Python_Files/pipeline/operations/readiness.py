@@ -74,14 +74,15 @@ def not_ready(
 
 
 def last_lines(settings: Settings, log: Path, count: int = 8) -> list[str]:
-    """The end of a log file, without secrets."""
+    """The end of a log file, without secrets, and without Java's frames, behind which the reason hides."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - 8192))
-            lines = stream.read().decode("utf-8", "replace").splitlines()[-count:]
+            lines = stream.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return []
-    return [without_secrets(settings, line)[:300] for line in lines]
+    told = [line for line in lines if line.strip() and not line.startswith("\tat ")][-count:]
+    return [without_secrets(settings, line)[:300] for line in told]
 
 
 def without_secrets(settings: Settings, text: str) -> str:

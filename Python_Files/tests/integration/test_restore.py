@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,9 @@ def kill_restore_when(instance: Instance, condition: Callable[[], object], *argu
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.01)
         for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            if "pipeline.backup.restore_command" in " ".join(one.cmdline()):
-                one.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it starts programs that end meanwhile
+                if "pipeline.backup.restore_command" in " ".join(one.cmdline()):
+                    one.send_signal(signal.SIGKILL)
         process.wait(60)
     return log.read_text(encoding="utf-8")
 

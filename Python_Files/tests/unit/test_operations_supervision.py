@@ -134,3 +134,10 @@ def test_a_log_shown_to_a_person_has_no_secret_in_it(stopped: Settings) -> None:
     log = stopped.logs / "kafka.log"
     log.write_text(f"connecting with {stopped.postgres_password}\n")
     assert readiness.last_lines(stopped, log) == ["connecting with ***"]
+
+
+def test_the_end_of_a_log_gives_the_reason_and_not_where_in_a_program_it_was(stopped: Settings) -> None:
+    log = stopped.logs / "kafka.log"
+    frames = "".join(f"\tat org.example.Some.method(Some.java:{number})\n" for number in range(30))
+    log.write_text(f"ERROR it is full\njava.io.IOException: No space left on device\n{frames}\n")
+    assert readiness.last_lines(stopped, log) == ["ERROR it is full", "java.io.IOException: No space left on device"]
