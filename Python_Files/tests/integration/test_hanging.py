@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections import Counter
 
 import pytest
@@ -104,10 +103,8 @@ def test_what_hangs_after_a_kill_is_ended_as_it_was_decided(stack: Instance, mon
                 broker.mend_hanging(settings)
                 assert hanging.of_others(settings) == []
                 break
-    begin = time.monotonic()
     start = {(TOPIC, number): 0 for number in range(PARTITIONS)}
     seen = Counter(record.value for record in broker.waiting(settings, start, patience=30))
-    assert time.monotonic() - begin < 30, "the last record can be read"
     for one in everybody:
         for number in range(1, one.begun + 1):
             whole = seen.pop(one.value(number), 0)
