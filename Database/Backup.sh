@@ -15,7 +15,7 @@ usage: Database/Backup.sh [--full | --list]
   --full   take a base backup now
   --list   show what can be restored, and change nothing
 
-While another backup is running it does nothing and says so: status 0, or 1 when --full was asked for.
+While another backup or a restore is at work it waits for that, an hour at most, and then does its own work.
 TEXT
 }
 

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +25,8 @@ from pipeline.settings import Settings, original_file
 # Half of the schedule's five minutes: a base backup is due at the run that is nearest to its time, not at the next.
 _SLACK = timedelta(seconds=150)
 _SHOWN_POINTS = 20
+# Not for ever: an ordinary cron would start one after the other.
+_PATIENCE = timedelta(hours=1)
 
 
 def back_up(settings: Settings, *, full: bool = False) -> None:
@@ -282,16 +283,16 @@ def _work(settings: Settings, *, full: bool, listed: bool) -> None:
     if listed:
         show(settings, Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120"))))
         return
-    busy = Busy("another backup is running, so no base backup was taken", hint="Try again in a minute.")
-    with ExitStack() as alone:
-        try:
-            alone.enter_context(lock.held(lock_file(settings), busy))
-        except Busy:
-            if full:
-                raise
-            # The one that runs does this one's work; the schedule's next run comes within minutes.
-            _tell("Backup", "another one is running; nothing was done")
-            return
+    busy = Busy(
+        "no backup was made: another one, or a restore, is at work for longer than an hour",
+        hint="Administrator_scripts/Status.sh says how the backups are.",
+    )
+
+    def waits() -> None:
+        _tell("Backup", "waits until another one, or a restore, has ended")
+
+    # The one at work may have made its point already, and what came since then would be in none.
+    with lock.held(lock_file(settings), busy, seconds=_PATIENCE.total_seconds(), waits=waits):
         back_up(settings, full=full)
 
 
@@ -301,7 +302,7 @@ def lock_file(settings: Settings) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when done, or when another run is at work already and no base backup was asked for."""
+    """Exit code 0 when done. While another run or a restore is at work, it waits for that."""
     parser = argparse.ArgumentParser(prog="pipeline.backup.command", description=__doc__)
     parser.add_argument("--full", action="store_true", help="take a base backup now")
     parser.add_argument("--list", action="store_true", help="show what can be restored")

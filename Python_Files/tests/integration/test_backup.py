@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -383,17 +384,33 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_a_second_backup_at_once_does_nothing_and_says_so(cluster: Cluster) -> None:
+def who_opened(path: Path) -> set[int]:
+    """The processes that have the file open."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # it has just ended
+            if link.readlink() == path:
+                found.add(int(link.parts[2]))
+    return found
+
+
+def test_a_second_backup_at_once_waits_for_the_first_and_then_does_its_own_work(cluster: Cluster) -> None:
     cluster.back_up()
-    with (cluster.settings.run / "backup.lock").open("rb") as lock:
+    with (cluster.settings.run / "backup.lock").open("rb") as lock, ThreadPoolExecutor() as pool:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = cluster.back_up()
-        third = cluster.back_up("--full", ok=False)
-    assert "another one is running" in second.stdout
-    assert third.returncode == 1
-    assert "no base backup was taken" in third.stderr
-    assert len(cluster.journal) == 1
-    assert len(cluster.base_backups()) == 1
+        others = [pool.submit(cluster.back_up), pool.submit(cluster.back_up, "--full")]
+        until(lambda: len(who_opened(Path(lock.name)) - {os.getpid()}) == 2, "both wait for the lock", 60)
+        assert len(cluster.journal) == 1
+        cluster.add("meanwhile", 10)  # by now: what they make restorable holds it
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        for one in others:
+            told = one.result().stdout
+            assert "waits until another one, or a restore, has ended" in told
+            assert "is safe in the repository" in told
+    assert len(cluster.journal) == 3
+    assert len(cluster.base_backups()) == 2
+    content = cluster.content()
+    assert cluster.content(cluster.restore("restored", cluster.journal[-1].name)) == content
 
 
 def test_after_a_backup_that_was_killed_the_next_one_is_good(cluster: Cluster) -> None:
