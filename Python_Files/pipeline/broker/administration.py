@@ -19,8 +19,8 @@ READY_MS = 8_000
 
 
 @contextmanager
-def _admin(settings: Settings, patience_ms: int = 30_000) -> Iterator[KafkaAdminClient]:
-    """``patience_ms``: how long a first answer of any broker is waited for."""
+def administrator(settings: Settings, patience_ms: int = 30_000) -> Iterator[KafkaAdminClient]:
+    """Kafka's administrator. ``patience_ms``: how long a first answer of any broker is waited for."""
     with passing():
         admin = KafkaAdminClient(
             **client(settings, "administrator"),
@@ -41,7 +41,7 @@ def create_topics(settings: Settings) -> list[str]:
     PassingFault while topics are missing and not all brokers are there, for each is to get its copy.
     """
     retention = {"retention.ms": str(settings.kafka_retention_hours * 3_600_000), "retention.bytes": "-1"}
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         there = set(admin.list_topics())
         missing = [topic for topic in topics.ALL if topic.name not in there]
         if missing:
@@ -94,7 +94,7 @@ def _bring_up_to_date(
 
 def ensure_topic(settings: Settings, name: str, config: Mapping[str, str], partitions: int = 6) -> None:
     """Create a topic that is none of the pipeline's own, if it is missing."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         if name not in admin.list_topics():
             admin.create_topics(
                 [NewTopic(name, num_partitions=partitions, replication_factor=-1, topic_configs=dict(config))]
@@ -110,7 +110,7 @@ class TopicIdentity(NamedTuple):
 
 def identities(settings: Settings, names: Sequence[str]) -> dict[str, TopicIdentity]:
     """Cluster id, topic id and number of partitions of each topic. Raises PassingFault when one is not there."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         cluster = str(admin.describe_cluster()["cluster_id"])
         found = {
             topic["name"]: TopicIdentity(cluster, str(topic["topic_id"]), len(topic["partitions"]))
@@ -125,26 +125,26 @@ def identities(settings: Settings, names: Sequence[str]) -> dict[str, TopicIdent
 
 def ready(settings: Settings) -> None:
     """Raises PassingFault unless a broker serves metadata, within seconds: somebody waits for the answer."""
-    with _admin(settings, READY_MS) as admin:
+    with administrator(settings, READY_MS) as admin:
         admin.describe_cluster()
 
 
 def group_ready(settings: Settings, group: str) -> bool:
     """Whether the group is stable and every one of its members has answered with its partitions."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         described = admin.describe_groups([group])[group]
         return described.get("group_state") == "Stable" and bool(described.get("members"))
 
 
 def leave(settings: Settings, group: str, instance: str) -> None:
     """End the membership of a process that will not be back; the client itself never does for a static member."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         admin.remove_group_members(group, [MemberToRemove(group_instance_id=instance)])
 
 
 def group_positions(settings: Settings, group: str) -> dict[Partition, Position]:
     """What a transforming stage has committed, per partition."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         offsets = admin.list_group_offsets(group)[group]
     return {
         (one.topic, one.partition): Position(its.offset, count_from(its.metadata))

@@ -10,16 +10,16 @@ here with the markers that are missing, and as the coordinator has decided, whic
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 
 from pipeline import topics
-from pipeline.broker.connection import Partition, client, passing
+from pipeline.broker.administration import administrator
+from pipeline.broker.connection import Partition
 from pipeline.broker.transaction_log import decisions
 from pipeline.errors import PassingFault
 from pipeline.log import event
@@ -43,23 +43,13 @@ class Open(NamedTuple):
     leader: int
 
 
-@contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
-    with passing():
-        admin = KafkaAdminClient(**client(settings, "administrator"), request_timeout_ms=10_000)
-        try:
-            yield admin
-        finally:
-            admin.close()
-
-
 def mend_own(settings: Settings, transactional_id: str, producer_id: int) -> None:
     """End what hangs of a transactional.id that this process alone has, and under which it has begun nothing yet.
 
     By then the coordinator says that all earlier transactions are complete: whatever is still open hangs.
     Raises PassingFault when Kafka cannot say or do it now.
     """
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         hanging = {one.partition: one for one in _open(admin) if one.producer_id == producer_id}
         if not hanging:
             return
@@ -83,7 +73,7 @@ def mend_own(settings: Settings, transactional_id: str, producer_id: int) -> Non
 
 def of_others(settings: Settings) -> list[str]:
     """The transactional.ids of which something hangs and nothing is under way."""
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         before = set(_open(admin))
         if not before:
             return []

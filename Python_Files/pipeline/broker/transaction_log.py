@@ -96,12 +96,10 @@ def entry_of(value: bytes) -> Entry | None:
     return Entry("" if state == 0 else _STATES[state - 1], frozenset(partitions))
 
 
-def partition_of(transactional_id: str, partitions: int) -> int:
-    """Where the coordinator writes of a transactional.id: by Java's hash of the text."""
+def partition_of(name: str, partitions: int) -> int:
+    """Where a coordinator writes of a transactional.id, or of a group: by Java's hash of the text."""
     code = 0
-    for unit in struct.unpack(
-        f">{len(transactional_id.encode('utf-16-be')) // 2}H", transactional_id.encode("utf-16-be")
-    ):
+    for unit in struct.unpack(f">{len(name.encode('utf-16-be')) // 2}H", name.encode("utf-16-be")):
         code = (31 * code + unit) & 0xFFFFFFFF
     code -= (code & 0x80000000) << 1
     return (0 if code == -(2**31) else abs(code)) % partitions

@@ -17,6 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from pipeline import topics
 from pipeline.broker import hanging
 from pipeline.broker.connection import TRANSACTION_TIMEOUT_MS, Partition, Position, client, passing
+from pipeline.broker.endings import Endings
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.records import Outgoing, Publisher
 from pipeline.settings import Settings
@@ -52,6 +53,7 @@ class Writer:
                 self._producer.init_transactions()
                 self._begun = self._epoch()
                 hanging.mend_own(settings, transactional_id, self._begun.producer_id)
+                self._last = Endings(settings, self._producer)
             except BaseException:
                 self.close()
                 raise
@@ -69,6 +71,9 @@ class Writer:
         """
         until = time.monotonic() + TRANSACTION_TIMEOUT_MS / 1000
         with passing():
+            # Not before: what is sent now must not share the fate of what was committed then.
+            self._last.wait(self._begun.producer_id, until)
+            of_offsets = {self._last.of_offsets(group.group_id)} if positions else set()
             self._producer.begin_transaction()
             sent = [
                 self._producer.send(
@@ -82,8 +87,7 @@ class Writer:
             ]
             # A record that could not be sent is told by its own future alone: the client goes on without it, and would
             # commit the offsets of records that are nowhere.
-            for one in sent:
-                one.get(timeout=max(0.0, until - time.monotonic()))
+            written = {one.get(timeout=max(0.0, until - time.monotonic())).topic_partition for one in sent}
             if positions:
                 if group.generation_id < 0 or not group.member_id:
                     # The broker would take such a commit from anybody.
@@ -100,6 +104,7 @@ class Writer:
             self._finish(self._transactions.begin_commit(), until)
             self._check_epoch()
             self.undecided = False
+            self._last.expect(written | of_offsets)
 
     @property
     def _transactions(self) -> Any:

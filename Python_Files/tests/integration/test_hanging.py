@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from conftest import Instance, until
 from pipeline import broker
 from pipeline.broker import hanging
+from pipeline.broker.administration import administrator
 from pipeline.errors import PipelineError
 from pipeline.operations.supervision import Supervisor
 from pipeline.records import Outgoing
@@ -40,7 +42,8 @@ class Busy(threading.Thread):
         try:
             while True:
                 self.begun += 1
-                writer.commit(Outgoing(TOPIC, os.urandom(8), self.value(self.begun), 0, ()) for _ in range(PIECES))
+                now = time.time_ns() // 1_000_000  # what seems old is deleted by retention
+                writer.commit(Outgoing(TOPIC, os.urandom(8), self.value(self.begun), now, ()) for _ in range(PIECES))
                 self.committed = self.begun
         except PipelineError:
             return
@@ -81,7 +84,7 @@ def killed_under_load(stack: Instance, settings: Settings) -> list[Busy]:
 
 
 def under_way(settings: Settings) -> set[str]:
-    with hanging._admin(settings) as admin:
+    with administrator(settings) as admin:
         known = [one for ones in admin.list_transactions().values() for one in ones]
     return {one.transactional_id for one in known if one.transactional_id.startswith("tests-")} & {
         one.transactional_id for one in known if one.state.value in hanging._UNDER_WAY

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline import settings
-from pipeline.broker import hanging
+from pipeline.broker import administration, hanging
 from pipeline.broker import transaction_log as log
 from pipeline.errors import PassingFault
 
@@ -82,7 +82,7 @@ class Kafka:
 
 
 def of_others(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(hanging, "KafkaAdminClient", lambda **_: kafka)
+    monkeypatch.setattr(administration, "KafkaAdminClient", lambda **_: kafka)
     return hanging.of_others(settings.parse(dict.fromkeys(settings.secret_names(), "s" * 32)))
 
 
@@ -120,7 +120,9 @@ def test_what_hangs_is_ended_as_decided_and_rather_twice_than_lost(
     decided: dict[tuple[str, int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = []
-    monkeypatch.setattr(hanging, "KafkaAdminClient", lambda **_: Kafka("Empty", [*OPEN, ("users.fetched", 8, 5)]))
+    monkeypatch.setattr(
+        administration, "KafkaAdminClient", lambda **_: Kafka("Empty", [*OPEN, ("users.fetched", 8, 5)])
+    )
     monkeypatch.setattr(hanging, "decisions", lambda *_: decided)
     monkeypatch.setattr(
         hanging, "_mark", lambda _, one, committed: ended.append((one.producer_id, one.offset, committed))

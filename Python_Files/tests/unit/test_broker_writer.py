@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from pipeline import settings
-from pipeline.broker import Position, Writer, connection, publisher, writer
+from pipeline.broker import Position, Writer, connection, endings, hanging, publisher, writer
 from pipeline.errors import PassingFault
 from pipeline.records import Outgoing
 
@@ -32,9 +34,10 @@ class Step:
     def wait(self, timeout_ms: float | None = None) -> bool:
         return self._latch.wait(None if timeout_ms is None else timeout_ms / 1000)
 
-    def get(self, timeout: float | None = None) -> None:
+    def get(self, timeout: float | None = None) -> SimpleNamespace:
         if not self._latch.wait(timeout):
             raise kafka_errors.KafkaTimeoutError("not sent")
+        return SimpleNamespace(topic_partition=TopicPartition(RECORD.topic, 0))
 
 
 class Epoch(NamedTuple):
@@ -77,7 +80,7 @@ class LosingClient:
 
 
 class Member:
-    generation_id, member_id = 1, "member"
+    generation_id, member_id, group_id = 1, "member", "tests"
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +92,7 @@ def _nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> Writer:
     monkeypatch.setattr(writer, "KafkaProducer", LosingClient)
     monkeypatch.setattr(writer, "TRANSACTION_TIMEOUT_MS", 300)
+    monkeypatch.setattr(endings.Endings, "of_offsets", lambda *_: TopicPartition(hanging.OFFSETS, 1))
     return Writer(settings.parse(SECRETS), "tests-0")
 
 
