@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove, NewPartitions, NewTopic
 
 from pipeline import topics
-from pipeline.broker.connection import Partition, Position, client, count_from, passing
+from pipeline.broker.connection import Administrator, Partition, Position, client, count_from, passing
 from pipeline.errors import PassingFault, SettingsError
 from pipeline.settings import Settings
 from pipeline.topics import Topic
@@ -19,10 +18,10 @@ READY_MS = 8_000
 
 
 @contextmanager
-def administrator(settings: Settings, patience_ms: int = 30_000) -> Iterator[KafkaAdminClient]:
+def administrator(settings: Settings, patience_ms: int = 30_000) -> Iterator[Administrator]:
     """Kafka's administrator. ``patience_ms``: how long a first answer of any broker is waited for."""
     with passing():
-        admin = KafkaAdminClient(
+        admin = Administrator(
             **client(settings, "administrator"),
             bootstrap_timeout_ms=patience_ms,
             request_timeout_ms=min(patience_ms, 10_000),
@@ -63,14 +62,14 @@ def create_topics(settings: Settings) -> list[str]:
     return [topic.name for topic in missing]
 
 
-def _check_brokers(admin: KafkaAdminClient, settings: Settings) -> None:
+def _check_brokers(admin: Administrator, settings: Settings) -> None:
     there = sum(not one.get("is_fenced") for one in admin.describe_cluster()["brokers"])
     if there < settings.kafka_brokers:
         raise PassingFault("Kafka's brokers are not all there yet", detail=f"{there} of {settings.kafka_brokers}")
 
 
 def _bring_up_to_date(
-    admin: KafkaAdminClient, settings: Settings, existing: Sequence[Topic], retention: dict[str, str]
+    admin: Administrator, settings: Settings, existing: Sequence[Topic], retention: dict[str, str]
 ) -> None:
     if not existing:
         return

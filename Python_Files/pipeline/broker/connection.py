@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from kafka import KafkaAdminClient, KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.net.manager import KafkaConnectionManager
 
@@ -23,6 +24,29 @@ KafkaConnectionManager.DEFAULT_CONFIG |= {
     "socket_connection_setup_timeout_ms": 2_000,
     "socket_connection_setup_timeout_max_ms": 4_000,
 }
+
+
+class _LeavingNothing:
+    """The client's threads and sockets end also when it cannot be made, while Kafka is away (3.0.12 leaves them)."""
+
+    _client: Any
+
+    def __init__(self, **configs: Any) -> None:
+        try:
+            super().__init__(**configs)
+        except BaseException:
+            with suppress(Exception):
+                self._client.close()
+            raise
+
+
+class Administrator(_LeavingNothing, KafkaAdminClient):  # type: ignore[misc]  # the client has no types
+    """The questions and orders of an administrator."""
+
+
+class Consumer(_LeavingNothing, KafkaConsumer):  # type: ignore[misc]
+    """Reads topics."""
+
 
 Partition = tuple[str, int]
 """A topic's name and a partition's number."""

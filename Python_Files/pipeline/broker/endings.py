@@ -16,13 +16,12 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 
-from pipeline.broker.administration import administrator
 from pipeline.broker.hanging import OFFSETS
 from pipeline.broker.transaction_log import partition_of
 from pipeline.errors import PassingFault
-from pipeline.settings import Settings
 
-_PATIENCE_SECONDS = 5.0
+# A broker that is lost has a successor by then.
+_PATIENCE_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.1
 
@@ -30,80 +29,89 @@ _LONGEST_PAUSE_SECONDS = 0.1
 class Endings:
     """The partitions of a producer's last transaction, until its end is seen in each."""
 
-    def __init__(self, settings: Settings, producer: KafkaProducer) -> None:
-        self._settings = settings
+    def __init__(self, producer: KafkaProducer, begun: Any) -> None:
+        """``begun``: the producer's id and epoch."""
         self._producer = producer
         self._client = producer._sender._client
+        self._begun = begun
         self._open: set[TopicPartition] = set()
-        self._offsets_partitions = 0
 
     def expect(self, partitions: Iterable[TopicPartition]) -> None:
         """A transaction was committed in these partitions."""
         self._open = set(partitions)
 
-    def wait(self, producer_id: int, until: float) -> None:
+    def wait(self) -> None:
         """Return when the last transaction has ended in all of its partitions: mostly at once.
 
-        Raises PassingFault when it has not within five seconds, KafkaError when a leader cannot say. Whether it hangs
-        is then for the next Writer to find out.
+        Raises PassingFault when it has not within ten seconds, or KafkaError when nobody can say: whether it hangs is
+        for the next Writer to find out. Raises ProducerFencedError when another process has taken over.
         """
-        until = min(until, time.monotonic() + _PATIENCE_SECONDS)
+        until = time.monotonic() + _PATIENCE_SECONDS
         pause = _FIRST_PAUSE_SECONDS
         while self._open:
-            self._open = self._still_open(producer_id, until)
+            fault: Exception = PassingFault("Kafka has not ended the last transaction", detail=_names(self._open))
+            try:
+                self._open = self._still_open(until)
+            except kafka_errors.ProducerFencedError:
+                raise
+            except kafka_errors.KafkaError as error:
+                fault = error
+                self._client.cluster.request_update()  # others may lead by now
             if self._open:
                 if time.monotonic() > until:
-                    where = ", ".join(sorted(f"{one.topic}-{one.partition}" for one in self._open))
-                    raise PassingFault("Kafka has not ended the last transaction", detail=where)
+                    raise fault
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _still_open(self, producer_id: int, until: float) -> set[TopicPartition]:
+    def of_offsets(self, group: str) -> TopicPartition:
+        """The partition that holds the offsets of a group. Raises KafkaError."""
+        numbers = self._producer.partitions_for(OFFSETS)  # asked once: the client keeps it
+        if not numbers:
+            raise kafka_errors.UnknownTopicOrPartitionError(OFFSETS)
+        return TopicPartition(OFFSETS, partition_of(group, len(numbers)))
+
+    def _still_open(self, until: float) -> set[TopicPartition]:
         led: dict[Any, list[TopicPartition]] = defaultdict(list)
         for one in self._open:
-            led[self._leader(one)].append(one)
+            leader = self._client.cluster.leader_for_partition(one)
+            if leader in (None, -1):
+                raise kafka_errors.LeaderNotAvailableError(_names([one]))
+            led[leader].append(one)
         answers = [self._soon(_producers(self._client._manager, leader, ones)) for leader, ones in led.items()]
-        return {
-            where
+        ours = {
+            where: one.producer_epoch
             for answer in answers
             for where, state in answer(until).items()
             for one in state.active_producers
-            if one.producer_id == producer_id and one.current_transaction_start_offset >= 0
+            if one.producer_id == self._begun.producer_id and one.current_transaction_start_offset >= 0
         }
-
-    def _leader(self, one: TopicPartition) -> Any:
-        """The node that leads a partition. The client has no metadata of the groups' offsets, but their coordinator."""
-        if one.topic == OFFSETS:
-            leader = self._producer._transaction_manager._consumer_group_coordinator
-        else:
-            leader = self._client.cluster.leader_for_partition(one)
-        if leader in (None, -1):
-            raise kafka_errors.LeaderNotAvailableError(f"{one.topic}-{one.partition}")
-        return leader
-
-    def of_offsets(self, group: str) -> TopicPartition:
-        """The partition that holds the offsets of a group. Raises PassingFault."""
-        if not self._offsets_partitions:
-            with administrator(self._settings) as admin:
-                [topic] = admin.describe_topics([OFFSETS])
-            self._offsets_partitions = len(topic["partitions"])
-        return TopicPartition(OFFSETS, partition_of(group, self._offsets_partitions))
+        if any(epoch > self._begun.epoch for epoch in ours.values()):
+            raise kafka_errors.ProducerFencedError("another process has begun a transaction")
+        return set(ours)
 
     def _soon(self, work: Callable[[], Any]) -> Callable[[float], Any]:
         """Have the producer's own thread do it, which alone may use its connections; what waits for the answer."""
         done = threading.Event()
-        future = self._client._manager.call_soon(work)
+        try:
+            future = self._client._manager.call_soon(work)
+        except RuntimeError as error:
+            raise kafka_errors.KafkaConnectionError("the client is closed") from error
         future.add_both(lambda _: done.set())
-        self._client.wakeup()
 
         def answer(until: float) -> Any:
             if not done.wait(max(0.0, until - time.monotonic())):
                 raise kafka_errors.KafkaTimeoutError("no answer to whether the last transaction has ended")
-            if future.failed():
+            if isinstance(future.exception, kafka_errors.KafkaError):
                 raise future.exception
+            if future.exception is not None:
+                raise kafka_errors.KafkaConnectionError("the client was closed") from future.exception
             return future.value
 
         return answer
+
+
+def _names(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(sorted(f"{one.topic}-{one.partition}" for one in partitions))
 
 
 def _producers(manager: Any, leader: Any, ones: Iterable[TopicPartition]) -> Callable[[], Any]:

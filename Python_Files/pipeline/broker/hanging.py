@@ -43,14 +43,17 @@ class Open(NamedTuple):
     leader: int
 
 
-def mend_own(settings: Settings, transactional_id: str, producer_id: int) -> None:
-    """End what hangs of a transactional.id that this process alone has, and under which it has begun nothing yet.
+def mend_own(settings: Settings, transactional_id: str, begun: Any) -> None:
+    """End what hangs of a transactional.id whose epoch this process has just raised, having begun nothing in it yet.
 
-    By then the coordinator says that all earlier transactions are complete: whatever is still open hangs.
-    Raises PassingFault when Kafka cannot say or do it now.
+    By then the coordinator says that all earlier transactions are complete: whatever is still open of an earlier epoch
+    hangs. ``begun``: producer id and epoch. Raises PassingFault when Kafka cannot say or do it now, Fenced when another
+    process has the transactional.id by now: what is open is then its own.
     """
     with administrator(settings) as admin:
-        hanging = {one.partition: one for one in _open(admin) if one.producer_id == producer_id}
+        hanging = {one.partition: one for one in _open(admin) if one.producer_id == begun.producer_id}
+        if any(one.producer_epoch >= begun.epoch for one in hanging.values()):
+            raise kafka_errors.ProducerFencedError(f"{transactional_id} has begun a transaction elsewhere")
         if not hanging:
             return
         decided = decisions(settings, transactional_id, frozenset(hanging))
@@ -80,6 +83,18 @@ def of_others(settings: Settings) -> list[str]:
         known = _transactions(admin)
         # The same transaction before and after the coordinator said that there is none: it is not about to be ended.
         left = before & set(_open(admin))
+    for one in sorted(left):
+        if one.producer_id not in known:
+            # Its transactional.id has another producer id by now, as after each 32,767 epochs.
+            event(
+                logger,
+                logging.WARNING,
+                "a transaction is open whose producer nobody knows; kafka-transactions.sh abort ends it",
+                offset=one.offset,
+                partition=one.partition[1],
+                producer_id=one.producer_id,
+                topic=one.partition[0],
+            )
     names = {
         known[one.producer_id].transactional_id
         for one in left

@@ -6,17 +6,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
-from pipeline.broker.connection import Partition, client, incoming, passing
+from pipeline.broker.connection import Consumer, Partition, client, incoming, passing
 from pipeline.errors import PassingFault
 from pipeline.records import Incoming
 from pipeline.settings import Settings
 
 
-def plain_consumer(settings: Settings, isolation: str = "read_committed", **more: Any) -> KafkaConsumer:
+def plain_consumer(settings: Settings, isolation: str = "read_committed", **more: Any) -> Consumer:
     """A consumer that is no member of a group."""
-    return KafkaConsumer(
+    return Consumer(
         **client(settings, "reader"),
         group_id=None,
         isolation_level=isolation,
@@ -27,7 +27,7 @@ def plain_consumer(settings: Settings, isolation: str = "read_committed", **more
 
 
 def read(
-    consumer: KafkaConsumer,
+    consumer: Consumer,
     start: Mapping[TopicPartition, int],
     seconds: float,
     end: Mapping[TopicPartition, int] | None = None,

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
 from pipeline.broker.administration import leave
-from pipeline.broker.connection import SESSION_TIMEOUT_MS, Count, Partition, client, count_from, incoming, passing
+from pipeline.broker.connection import (
+    SESSION_TIMEOUT_MS,
+    Consumer,
+    Count,
+    Partition,
+    client,
+    count_from,
+    incoming,
+    passing,
+)
 from pipeline.errors import OffsetsDisagree, PassingFault
 from pipeline.log import event
 from pipeline.records import Incoming
@@ -73,7 +82,7 @@ class Reader:
         self._assigned_at: float | None = None
         self._heartbeat: Any = None
         with passing():
-            self._consumer = KafkaConsumer(
+            self._consumer = Consumer(
                 **client(settings, group),
                 group_id=group,
                 group_instance_id=self._instance,

@@ -6,11 +6,11 @@ Source: TransactionLogKey.json and TransactionLogValue.json of Kafka's transacti
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from kafka import TopicPartition
+from kafka import errors as kafka_errors
 
 from pipeline.broker.connection import Partition
 from pipeline.broker.looking import plain_consumer, read
@@ -22,6 +22,7 @@ _STATES = ("ongoing", "commit", "abort", "committed", "aborted", "dead", "fence"
 as done; ``fence`` rolls back what a former process or one that took too long has left open."""
 _STEP = 2_000
 _SECONDS = 20.0
+"""For so many records."""
 
 
 class Entry(NamedTuple):
@@ -108,7 +109,8 @@ def partition_of(name: str, partitions: int) -> int:
 def decisions(settings: Settings, transactional_id: str, wanted: frozenset[Partition]) -> Mapping[Partition, bool]:
     """For each of the partitions whether its last transaction under the transactional.id was decided to be committed.
 
-    Those of which nothing is found within 20 seconds are left out. It reads from the end, where it mostly is.
+    Only those are left out that the whole log has nothing of. It is read from the end, where they mostly are. Raises
+    KafkaError when it cannot be read: what is older than what was not read may be the contrary.
     """
     found: dict[Partition, bool] = {}
     for entry in _backwards(settings, transactional_id):
@@ -122,17 +124,18 @@ def decisions(settings: Settings, transactional_id: str, wanted: frozenset[Parti
 
 def _backwards(settings: Settings, transactional_id: str) -> Iterator[Entry]:
     """Entries of the transactional.id, the newest first."""
-    deadline = time.monotonic() + _SECONDS
     consumer = plain_consumer(settings, "read_uncommitted")
     try:
         count = len(consumer.partitions_for_topic(TOPIC) or ())
         if not count:
-            return
+            raise kafka_errors.UnknownTopicOrPartitionError(TOPIC)
         one = TopicPartition(TOPIC, partition_of(transactional_id, count))
         (first,), (end,) = consumer.beginning_offsets([one]).values(), consumer.end_offsets([one]).values()
-        while end > first and (left := deadline - time.monotonic()) > 0:
+        while end > first:
             begin = max(first, end - _STEP)
-            batch = [record for record in read(consumer, {one: begin}, left, {one: end}) if record.offset < end]
+            batch = [record for record in read(consumer, {one: begin}, _SECONDS, {one: end}) if record.offset < end]
+            if consumer.position(one) < end:
+                raise kafka_errors.KafkaTimeoutError(f"{TOPIC}-{one.partition} was not read in {_SECONDS:.0f} s")
             for record in reversed(batch):
                 if record.value is not None and transactional_id_of(record.key) == transactional_id:
                     entry = entry_of(record.value)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 
-from pipeline.broker.connection import Partition, Position, client, count_from, passing
+from pipeline.broker.connection import Administrator, Partition, Position, client, count_from, passing
 from pipeline.broker.looking import plain_consumer, read
 from pipeline.errors import PassingFault
 from pipeline.settings import Settings
@@ -25,7 +25,7 @@ class Watch:
         limits: dict[str, Any] = {"request_timeout_ms": ANSWER_MS, "bootstrap_timeout_ms": ANSWER_MS}
         self.reach()
         with passing():
-            self._admin = KafkaAdminClient(**client(settings, "watch"), **limits)
+            self._admin = Administrator(**client(settings, "watch"), **limits)
             try:
                 self._consumer = plain_consumer(settings, **limits)
             except BaseException:

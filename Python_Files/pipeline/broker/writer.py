@@ -52,8 +52,8 @@ class Writer:
             try:
                 self._producer.init_transactions()
                 self._begun = self._epoch()
-                hanging.mend_own(settings, transactional_id, self._begun.producer_id)
-                self._last = Endings(settings, self._producer)
+                hanging.mend_own(settings, transactional_id, self._begun)
+                self._last = Endings(self._producer, self._begun)
             except BaseException:
                 self.close()
                 raise
@@ -69,11 +69,11 @@ class Writer:
         Raises Fenced when another process has taken over, PassingFault for all else, also when it takes longer than the
         broker lets a transaction take. Whether it was committed then shows when the next Writer is there.
         """
-        until = time.monotonic() + TRANSACTION_TIMEOUT_MS / 1000
         with passing():
             # Not before: what is sent now must not share the fate of what was committed then.
-            self._last.wait(self._begun.producer_id, until)
+            self._last.wait()
             of_offsets = {self._last.of_offsets(group.group_id)} if positions else set()
+            until = time.monotonic() + TRANSACTION_TIMEOUT_MS / 1000
             self._producer.begin_transaction()
             sent = [
                 self._producer.send(

@@ -17,6 +17,7 @@ from pipeline.settings import ROOT, Settings, env_file
 
 _STAGE_SECONDS = 90
 _API_SECONDS = 60
+_SETTLED_SECONDS = 30
 
 
 def start(settings: Settings, *, offline: bool = False, only: Collection[str] = parts.NAMES) -> None:
@@ -58,6 +59,7 @@ def start(settings: Settings, *, offline: bool = False, only: Collection[str] = 
                 supervision.environment(settings),
                 when_late=lambda: _refuse_what_died(settings, supervisor),
             )
+        _stays_up(settings, supervisor, every)
     tell("Pipeline", "runs", time.monotonic() - begin)
     where_to_look(settings)
 
@@ -120,10 +122,26 @@ def _stages_up(settings: Settings, supervisor: Supervisor, every: Sequence[Part]
             readiness.wait(settings, part.name, lambda: is_running(supervisor, (parts.SCHEDULER,)), 30, told="runs")
 
 
-def is_running(supervisor: Supervisor, processes: Collection[str]) -> bool:
-    """Whether the supervisor takes all of them for running."""
+def _stays_up(settings: Settings, supervisor: Supervisor, every: Sequence[Part]) -> None:
+    """Wait for what has not run for long enough to be taken for running, for Status.sh says the same from then on."""
+    for part in every:
+        wanted = parts.wanted(settings, part)
+        if not is_running(supervisor, wanted, long_enough=True):
+            readiness.wait(
+                settings,
+                part.name,
+                lambda wanted=wanted: is_running(supervisor, wanted, long_enough=True),  # type: ignore[misc]
+                _SETTLED_SECONDS,
+                told="stays up",
+                processes=wanted,
+            )
+
+
+def is_running(supervisor: Supervisor, processes: Collection[str], *, long_enough: bool = False) -> bool:
+    """Whether the supervisor takes all of them for running; unless ``long_enough``, also those just started."""
     states = {process.name: process.state for process in supervisor.processes()}
-    return all(states.get(name) in ("RUNNING", "STARTING") for name in processes)
+    fine = ("RUNNING",) if long_enough else ("RUNNING", "STARTING")
+    return all(states.get(name) in fine for name in processes)
 
 
 def has_partitions(settings: Settings, supervisor: Supervisor, stage: str, processes: Collection[str]) -> bool:

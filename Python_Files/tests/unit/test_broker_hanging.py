@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from kafka import errors as kafka_errors
 
 from pipeline import settings
 from pipeline.broker import administration, hanging
 from pipeline.broker import transaction_log as log
-from pipeline.errors import PassingFault
+from pipeline.errors import Fenced, PassingFault
 
 # As Kafka 4.3.1 wrote them, for producer 4 in epoch 3.
 KEY = bytes.fromhex("0000000473312d30")
@@ -82,7 +84,7 @@ class Kafka:
 
 
 def of_others(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(administration, "KafkaAdminClient", lambda **_: kafka)
+    monkeypatch.setattr(administration, "Administrator", lambda **_: kafka)
     return hanging.of_others(settings.parse(dict.fromkeys(settings.secret_names(), "s" * 32)))
 
 
@@ -115,17 +117,85 @@ def test_while_a_partition_has_no_leader_nothing_is_said(monkeypatch: pytest.Mon
         of_others(Kafka("Empty", OPEN, leader=-1), monkeypatch)
 
 
+EVERYTHING = settings.parse(dict.fromkeys(settings.secret_names(), "s" * 32))
+
+
+def test_an_open_transaction_whose_producer_nobody_knows_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = [("users.fetched", 8, 5)]
+    with caplog.at_level("WARNING"):
+        assert of_others(Kafka("Empty", one, one), monkeypatch) == []
+    assert "whose producer nobody knows" in caplog.text
+
+
+class Begun(NamedTuple):
+    """The producer id of a Writer, and its epoch: what Kafka stands open of is of epoch 2."""
+
+    producer_id: int = 7
+    epoch: int = 3
+
+
 @pytest.mark.parametrize("decided", [{}, {("users.fetched", 0): False}, {("users.fetched", 0): True}])
 def test_what_hangs_is_ended_as_decided_and_rather_twice_than_lost(
     decided: dict[tuple[str, int], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = []
-    monkeypatch.setattr(
-        administration, "KafkaAdminClient", lambda **_: Kafka("Empty", [*OPEN, ("users.fetched", 8, 5)])
-    )
+    monkeypatch.setattr(administration, "Administrator", lambda **_: Kafka("Empty", [*OPEN, ("users.fetched", 8, 5)]))
     monkeypatch.setattr(hanging, "decisions", lambda *_: decided)
     monkeypatch.setattr(
         hanging, "_mark", lambda _, one, committed: ended.append((one.producer_id, one.offset, committed))
     )
-    hanging.mend_own(settings.parse(dict.fromkeys(settings.secret_names(), "s" * 32)), "a-0", 7)
+    hanging.mend_own(EVERYTHING, "a-0", Begun())
     assert ended == [(7, 100, decided.get(("users.fetched", 0), True))]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_what_another_process_has_begun_since_is_left_alone(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(administration, "Administrator", lambda **_: Kafka("Ongoing", OPEN))
+    monkeypatch.setattr(hanging, "_mark", lambda *_: pytest.fail("it ended what is under way"))
+    with pytest.raises(Fenced):
+        hanging.mend_own(EVERYTHING, "a-0", Begun(epoch=epoch))
+
+
+class Log:
+    """Stands for a consumer of the coordinator's log, which reads no further than ``reached``."""
+
+    def __init__(self, states: list[int], reached: int) -> None:
+        entries = [DECIDED[:16] + bytes([state]) + DECIDED[17:] for state in states]
+        self.records = [SimpleNamespace(key=KEY, value=entry, offset=number) for number, entry in enumerate(entries)]
+        self.reached = reached
+
+    def partitions_for_topic(self, _: str) -> set[int]:
+        return {0}
+
+    def beginning_offsets(self, ones: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(ones, 0)
+
+    def end_offsets(self, ones: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(ones, len(self.records))
+
+    def position(self, _: Any) -> int:
+        return self.reached
+
+    def close(self, **_: Any) -> None: ...
+
+
+COMMIT, ABORT, COMMITTED, ABORTED = 2, 3, 4, 5
+WHERE = ("t.s1", 3)
+
+
+def decided(one: Log, monkeypatch: pytest.MonkeyPatch) -> Mapping[tuple[str, int], bool]:
+    monkeypatch.setattr(log, "plain_consumer", lambda *_: one)
+    monkeypatch.setattr(log, "read", lambda *_: iter(one.records[: one.reached]))
+    return log.decisions(EVERYTHING, "s1-0", frozenset([WHERE]))
+
+
+def test_the_last_decision_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decided(Log([COMMIT, COMMITTED, ABORT, ABORTED], 4), monkeypatch) == {WHERE: False}
+
+
+@pytest.mark.parametrize("reached", [0, 2, 3])
+def test_a_log_that_could_not_be_read_to_its_end_decides_nothing(reached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(kafka_errors.KafkaTimeoutError):
+        decided(Log([COMMIT, COMMITTED, ABORT, ABORTED], reached), monkeypatch)
