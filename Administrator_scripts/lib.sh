@@ -112,7 +112,8 @@ as_service_user() {
     home="$(getent passwd "$user" | cut -d: -f6)"
     [[ -n "$home" ]] || fail "there is no user $user" "RUN_AS_USER names the user that everything runs as" \
         "Run ./Project_Initialize.sh, which creates it."
-    runuser -u "$user" -- env HOME="$home" USER="$user" LOGNAME="$user" "$@"
+    # Not runuser, which stays as a parent, and kills two seconds after it was told to end whoever is still clearing up.
+    setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups env HOME="$home" USER="$user" LOGNAME="$user" "$@"
 }
 
 # ask: returns when the person at the terminal types yes, and ends the script when nobody is there or the answer is another.

@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -27,9 +28,13 @@ from pipeline import settings as all_settings
 from pipeline.database.connection import connect
 from pipeline.errors import PassingFault
 from pipeline.nocodb import Users
+from pipeline.operations.supervision import Process, Supervisor
 from pipeline.settings import ROOT, Settings
 
 DATA = Path(__file__).parent / "data"
+# A machine that is shared may stand still for longer than an example may take by default.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 ROOMS = ("acceptance", "integration", "unit")
 OF_CONTAINERS = ("test_docker", "test_move")
 PORTS = ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "NOCODB_PORT", "API_PORT")
@@ -92,14 +97,20 @@ def until(condition: Callable[[], object], what: str, seconds: float = 90) -> An
         time.sleep(0.2)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on.
+def ports_of_this_process() -> range:
+    """Where to choose ports: tests side by side keep out of each other's way, also while a server is stopped.
 
     None that the kernel gives to outgoing connections (from 32768): one of those could hold it when the server comes.
     """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return range(12_000 + number % 4 * 5_000, 17_000 + number % 4 * 5_000)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(12_000, 32_000)
+        port = random.choice(ports_of_this_process())
         with socket.socket() as one, suppress(OSError):
             one.bind(("127.0.0.1", port))
             found += [] if port in found else [port]
@@ -147,6 +158,16 @@ class Instance:
     def status(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self.run("Administrator_scripts/Status.sh", "--json", ok=False).stdout)
         return told
+
+    def settled(self, seconds: float = 180) -> dict[str, Any]:
+        """The totals of its status as soon as nobody is on the way to a store."""
+
+        def totals() -> dict[str, Any] | None:
+            counted: dict[str, Any] | None = self.status()["totals"]
+            return counted if counted and not counted["on_the_way"] else None
+
+        found: dict[str, Any] = until(totals, "nobody is on the way", seconds)
+        return found
 
     def told(self) -> str:
         """Its status and the ends of its logs, for a failure."""
@@ -201,6 +222,23 @@ def new_instance(**given: str) -> Instance:
             **given,
         },
     )
+
+
+@contextmanager
+def standing_still(instance: Instance, part: str) -> Iterator[None]:
+    """A part with one process does not run, for as long as the block takes."""
+    supervisor = Supervisor(instance.settings)
+
+    def process() -> Process:
+        return next(one for one in supervisor.processes() if one.part == part)
+
+    until(lambda: process().state == "RUNNING", f"{part} runs")
+    supervisor.stop(part, process().name)
+    until(lambda: process().state == "STOPPED", f"{part} has ended")
+    try:
+        yield
+    finally:
+        supervisor.start(part, process().name)
 
 
 @pytest.fixture(scope="session")

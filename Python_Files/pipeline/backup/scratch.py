@@ -291,6 +291,8 @@ def signals_raise() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind the block, so that what is in it is removed."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a second one would cut the removal short
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -36,7 +36,10 @@ class Open:
         self.wait(lambda: self.text("#connection") == "Live", "the page says that it is live")
 
     def text(self, selector: str) -> str:
-        return "\n".join(one.text for one in self.driver.find_elements(By.CSS_SELECTOR, selector))
+        # In one step: the page may draw it anew between two.
+        one = "one.innerText ?? one.textContent"
+        script = f"return [...document.querySelectorAll(arguments[0])].map(one => {one}).join('\\n')"
+        return str(self.driver.execute_script(script, selector))
 
     def there(self, selector: str) -> bool:
         return bool(self.driver.find_elements(By.CSS_SELECTOR, selector))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from conftest import Instance, until
+from conftest import Instance, standing_still, until
 from pipeline import broker, topics
 from pipeline.feed.run import Feed
-from pipeline.operations.supervision import Process, Supervisor
 from pipeline.records import Outgoing, Publisher
 
 pytestmark = pytest.mark.integration
@@ -105,23 +103,6 @@ def test_the_lost_are_named_and_come_back_under_the_fetch_that_lost_them(stack: 
     again_id = until(lambda: newest(stack, "again", f"{fetch_id}-again-%"), "the asking again is noted")
     assert ledger(stack, again_id)[0] == 0, "the asking itself owes nobody"
     assert f"nobody of {fetch_id} is missing" in stack.feed("--again", fetch_id).stdout
-
-
-@contextmanager
-def standing_still(stack: Instance, part: str) -> Iterator[None]:
-    """A stage that does not run, for as long as the block takes."""
-    supervisor = Supervisor(stack.settings)
-
-    def process() -> Process | None:
-        return next((one for one in supervisor.processes() if one.part == part and one.state == "RUNNING"), None)
-
-    running = until(process, f"{part} runs")
-    supervisor.stop(running.part, running.name)
-    until(lambda: process() is None, f"{part} has ended")
-    try:
-        yield
-    finally:
-        supervisor.start(running.part, running.name)
 
 
 def test_asked_for_twice_nobody_is_sent_twice(stack: Instance, fetch_id: str) -> None:

@@ -6,10 +6,8 @@ import fcntl
 import json
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from conftest import free_ports
 from pipeline import backup
 from pipeline import settings as all_settings
 from pipeline.backup import configuration, points
@@ -40,16 +39,6 @@ pytestmark = [
 
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=Path())
 USER = "randomuser" if os.geteuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections meanwhile."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    while True:
-        port = random.randrange(10_000, lowest)
-        with socket.socket() as one, suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -106,7 +95,7 @@ class Cluster:
                 stdout=out,
                 stderr=err,
                 check=False,
-                timeout=180,
+                timeout=300,
             )
             out.seek(0)
             err.seek(0)
@@ -165,7 +154,7 @@ class Cluster:
         data = self.place / name
         target = ["--type=name", f"--target={point}", "--target-action=promote"] if point else []
         self.pgbackrest(f"--pg1-path={data}", "--archive-mode=off", *target, "restore")
-        port = free_port()
+        port = free_ports(1)[0]
         self.start(data, port)
         until(
             lambda: self.rows("SELECT pg_is_in_recovery()", port=port) == [(False,)],
@@ -235,7 +224,7 @@ def settle(place: Path, **given: str) -> Cluster:
         "DATA_DIR": str(place / "data"),
         "BACKUP_DIR": str(place / "backup"),
         "RUN_AS_USER": USER,
-        "POSTGRES_PORT": str(free_port()),
+        "POSTGRES_PORT": str(free_ports(1)[0]),
         **dict.fromkeys(all_settings.secret_names(), "password-of-tests"),
         "NOCODB_ENCRYPTION_KEY": "k" * 32,
         **given,
@@ -319,6 +308,8 @@ def test_while_the_repository_cannot_be_written_no_point_is_noted_and_later_noth
     for directory in closed:
         directory.chmod(0o500)
     cluster.add("while it is closed", 300)
+    cluster.rows("SELECT pg_switch_wal()")
+    until(lambda: cluster.rows("SELECT failed_count > 0 FROM pg_stat_archiver") == [(True,)], "the archiver has failed")
     with pytest.raises(PipelineError, match="did not reach the repository") as caught:
         points.take(cluster.settings, [Repository(cluster.settings, Contents(archive.name, 0, []))], None, seconds=4)
     assert "1 segments wait" in caught.value.detail
@@ -429,7 +420,7 @@ def test_after_a_backup_that_was_killed_the_next_one_is_good(cluster: Cluster) -
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     # PostgreSQL notices that its client is gone, and what pgBackRest forked ends with its master.
-    until(lambda: cluster.back_up("--full", ok=False).returncode == 0, "a base backup succeeds", 30)
+    until(lambda: cluster.back_up("--full", ok=False).returncode == 0, "a base backup succeeds", 120)
     assert len(cluster.base_backups()) >= 2
     assert not any(one["error"] for one in cluster.base_backups())
     content = cluster.content()

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from conftest import Instance, end, new_instance, until
+from conftest import Instance, end, new_instance, standing_still, until
 from integration.test_verify import flipped
 from pipeline import broker, topics
 from pipeline.backup import configuration, points
@@ -115,13 +115,15 @@ def test_no_restore_pretends_to_be_complete_when_wal_is_missing_or_damaged(insta
                 assert middle.wal_segment in refused.stdout
                 assert "nothing was touched" in refused.stdout
 
-    with flipped(segment):
-        refuses("is damaged")
-    segment.rename(aside)
-    try:
-        refuses("is missing")
-    finally:
-        aside.rename(segment)
+    # A scheduled backup would begin with a new base backup, from which the end can be reached without the segment.
+    with standing_still(instance, "scheduler"):
+        with flipped(segment):
+            refuses("is damaged")
+        segment.rename(aside)
+        try:
+            refuses("is missing")
+        finally:
+            aside.rename(segment)
     assert (instance.settings.data / "postgresql" / "postmaster.pid").read_bytes() == server, "it was never stopped"
     assert not list(instance.settings.data.glob("postgresql-restoring*"))
     told = instance.run("Database/Restore.sh", "--to", moment, "--dry-run").stdout

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conftest import Instance, free_ports, until
+from conftest import Instance, free_ports, standing_still, until
 from pipeline import ledger, topics
 from pipeline.database.connection import connect
 from pipeline.database.users import COLUMNS, person_of
@@ -265,6 +265,14 @@ def test_who_was_deleted_in_nocodb_is_removed_and_stays_so_until_brought_back(cl
     assert clean.rows("SELECT 1 FROM pipeline.removed WHERE uuid = ANY (%s)", (gone,)) == []
 
 
+@pytest.fixture
+def unscheduled(clean: Instance) -> Iterator[None]:
+    """Without the schedule, whose hourly reconciliation would mend what the test has yet to look at."""
+    with standing_still(clean, "scheduler"):
+        yield
+
+
+@pytest.mark.usefixtures("unscheduled")
 def test_rows_that_nocodb_lost_are_written_again_and_nobody_elses_row_is_touched(clean: Instance) -> None:
     *lost, kept = somebody(clean, 6)
     uuids = [row["uuid"] for row in lost]
@@ -294,6 +302,7 @@ def test_rows_that_nocodb_lost_are_written_again_and_nobody_elses_row_is_touched
     read(clean, code=0)
 
 
+@pytest.mark.usefixtures("unscheduled")
 def test_a_note_that_was_lost_is_made_again_and_nobody_is_written_twice(clean: Instance) -> None:
     (row,) = somebody(clean)
     clean.rows("DELETE FROM pipeline.nocodb_users WHERE uuid = %s", (row["uuid"],))
@@ -306,6 +315,7 @@ def test_a_note_that_was_lost_is_made_again_and_nobody_is_written_twice(clean: I
     read(clean, code=0)
 
 
+@pytest.mark.usefixtures("unscheduled")
 def test_who_was_removed_from_postgresql_on_purpose_is_deleted_in_nocodb(clean: Instance) -> None:
     """As Reset.sh --source leaves it when it is killed half-way."""
     (row,) = somebody(clean)
@@ -423,6 +433,8 @@ def test_the_view_for_nocodb_agrees_with_the_ledger(clean: Instance) -> None:
         if fetch_id in told:  # the newest may have come since
             one = told[fetch_id]
             assert fetched == one["fetched"]
+            if one["postgresql"]["on_the_way"] or one["nocodb"]["on_the_way"]:
+                continue  # it was the newest then, and has arrived since
             assert stored == one["postgresql"]["stored"] + one["postgresql"]["repeats"]
             assert in_nocodb == one["nocodb"]["stored"] + one["nocodb"]["repeats"]
             assert removed == one["nocodb"]["removed"]

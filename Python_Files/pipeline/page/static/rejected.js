@@ -6,6 +6,7 @@ import { ago, count } from "./words.js";
 
 const said = new Map(); // by id: what came of a replay, kept while the row is shown
 const busy = new Set();
+const drawn = new Map(); // by id: how a row was drawn, and its element, which stays while nothing changes under a person's hand
 let last = null;
 
 async function replay(row) {
@@ -37,6 +38,12 @@ async function reason(answer) {
 }
 
 function line(row) {
+  const state = JSON.stringify([row, busy.has(row.id), said.get(row.id), ago(row.rejected_at)]);
+  if (drawn.get(row.id)?.state !== state) drawn.set(row.id, { state, element: draw(row) });
+  return drawn.get(row.id).element;
+}
+
+function draw(row) {
   const button = make("button", { type: "button", disabled: busy.has(row.id), "aria-label": `Replay record ${row.id}` }, busy.has(row.id) ? "Sending …" : "Replay");
   button.addEventListener("click", () => replay(row));
   const tries = row.tries ? `, sent again ${row.tries === 1 ? "once" : `${row.tries} times`}` : "";
@@ -55,7 +62,10 @@ export function showRejected(rejected) {
   const place = byId("rejected");
   const focused = document.activeElement?.closest("[data-id]")?.dataset.id;
   const rows = rejected.rows.map(line);
-  place.replaceChildren(...(rows.length ? rows : [make("p", { class: "empty" }, "Nothing waits for a decision.")]));
+  const shown = rows.length ? rows : [make("p", { class: "empty" }, "Nothing waits for a decision.")];
+  if (shown.length !== place.children.length || shown.some((one, number) => place.children[number] !== one)) place.replaceChildren(...shown);
+  const open = new Set(rejected.rows.map((row) => row.id));
+  for (const id of drawn.keys()) if (!open.has(id)) drawn.delete(id);
   if (focused) place.querySelector(`[data-id="${focused}"] button`)?.focus();
   byId("rejected-count").textContent = rejected.count > rows.length ? `The newest ${rows.length} of ${count(rejected.count)}` : rejected.count ? `${count(rejected.count)} open` : "";
 }
