@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
-from pipeline import log, settings
+from pipeline import log, room, settings
 from pipeline.errors import PassingFault, PipelineError
 from pipeline.settings import Settings
 
@@ -22,6 +23,13 @@ def become_owner(loaded: Settings) -> None:
         os.setuid(owner.st_uid)
 
 
+def _make_room(loaded: Settings) -> str:
+    with suppress(OSError):
+        if short := room.shortage(loaded):
+            return f"Free some room: {short}."
+    return ""
+
+
 def main(
     name: str,
     work: Callable[[Settings], int | None],
@@ -34,7 +42,8 @@ def main(
     """Run ``work`` with the settings; its exit code, or the one of the PipelineError that it raised (1 or 2).
 
     ``level`` is that of the log lines, if not LOG_LEVEL; ``as_owner``: called by root, become the owner of the data.
-    ``hint`` is told with a PassingFault that has none of its own. An OSError is expected only where ``unwritable`` has
+    ``hint`` is told with a PassingFault that has none of its own; on a full disk it is that, for a server that cannot
+    write does not always say why. An OSError is expected only where ``unwritable`` has
     words for it. An error that nobody expected is not caught: it ends the process with its traceback.
     """
     try:
@@ -45,7 +54,7 @@ def main(
         return work(loaded) or 0
     except PipelineError as error:
         if isinstance(error, PassingFault):
-            error.hint = error.hint or hint
+            error.hint = error.hint or _make_room(settings.load()) or hint
         print(error.report(), file=sys.stderr)
         return error.exit_code
     except OSError as error:

@@ -14,9 +14,14 @@ logger = logging.getLogger(__name__)
 def warning(settings: Settings) -> str | None:
     """What to say when less than DISK_WARN_MB is left on the disk of the data, or None."""
     try:
-        free_mb = shutil.disk_usage(settings.data).free // 2**20
+        return shortage(settings)
     except OSError as error:
         return f"{settings.data} cannot be looked at: {error}"
+
+
+def shortage(settings: Settings) -> str | None:
+    """The same; raises OSError when there is no such place."""
+    free_mb = shutil.disk_usage(settings.data).free // 2**20
     if free_mb >= settings.disk_warn_mb:
         return None
     return f"the disk of {settings.data} has only {free_mb} MiB left (DISK_WARN_MB={settings.disk_warn_mb})"

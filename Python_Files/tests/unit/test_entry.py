@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,17 @@ def test_an_expected_fault_is_told_in_words(
 def test_what_nobody_expected_keeps_its_traceback(fault: Exception) -> None:
     with pytest.raises(type(fault)):
         ended(fault)
+
+
+def test_on_a_full_disk_that_is_what_is_to_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PostgreSQL's "could not write init file" says nothing of it."""
+    (tmp_path / "data").mkdir()
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert ended(PassingFault("away"), hint="Look.") == 1
+    told = capsys.readouterr().err
+    assert f"hint: Free some room: the disk of {tmp_path / 'data'} has only 3 MiB left" in told
+    assert ended(PassingFault("away", hint="Wait."), hint="Look.") == 1
+    assert "hint: Wait.\n" in capsys.readouterr().err
