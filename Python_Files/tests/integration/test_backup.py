@@ -312,7 +312,7 @@ def test_while_the_repository_cannot_be_written_no_point_is_noted_and_later_noth
     until(lambda: cluster.rows("SELECT failed_count > 0 FROM pg_stat_archiver") == [(True,)], "the archiver has failed")
     with pytest.raises(PipelineError, match="did not reach the repository") as caught:
         points.take(cluster.settings, [Repository(cluster.settings, Contents(archive.name, 0, []))], None, seconds=4)
-    assert "1 segments wait" in caught.value.detail
+    assert "2 segments wait" in caught.value.detail
     assert "failures was" in caught.value.detail
     assert cluster.journal == [first]
     assert cluster.rows("SELECT count(*) FROM pipeline.restore_points") == [(1,)]
@@ -320,7 +320,7 @@ def test_while_the_repository_cannot_be_written_no_point_is_noted_and_later_noth
     for directory in closed:
         directory.chmod(0o750)
     again = cluster.back_up()
-    assert "2 segments" in again.stdout
+    assert "3 segments" in again.stdout
     content = cluster.content()
     assert len(content) == 300
     assert cluster.content(cluster.restore("restored", cluster.journal[-1].name)) == content
