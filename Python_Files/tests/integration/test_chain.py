@@ -218,6 +218,7 @@ def test_every_stage_killed_in_the_middle_of_its_work_loses_nothing_and_doubles_
     assert twice == [(0,)]
 
 
+@pytest.mark.timeout(1200)
 def test_kafka_gone_for_longer_than_a_transaction_may_last_loses_nothing(stack: Instance) -> None:
     """The broker then rolls the batch at hand back by itself, and the client must notice."""
     supervisor = Supervisor(stack.settings)

@@ -20,7 +20,8 @@ from torture.driver import POINTS
 from torture.feeder import people_of
 from torture.rig import Rig, taken_over
 
-pytestmark = pytest.mark.integration
+# What they wait for may take longer than a test may by default.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1000)]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,6 @@ def fed(rig: Rig) -> Iterator[Fed]:
         rig.scale(stage, 1)
 
 
-@pytest.mark.timeout(1000)
 def test_stages_killed_at_every_point_of_a_batch_lose_nothing_and_double_nothing(rig: Rig, fed: Fed) -> None:
     left = {stage: list(points) for stage, points in POINTS.items()}
     blows = sum(map(len, left.values()))

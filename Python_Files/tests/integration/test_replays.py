@@ -20,7 +20,8 @@ from pipeline.records import Incoming, Outgoing
 from torture.disk import SmallDisk
 from torture.feeder import people_of
 
-pytestmark = pytest.mark.integration
+# What they wait for may take longer than a test may by default.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 PARTS = f"postgresql,kafka,{topics.ADD_TIMESTAMP},{topics.ADD_LABEL},{topics.TO_POSTGRESQL}"
 
@@ -143,10 +144,11 @@ def is_uuid(key: bytes | None) -> bool:
     return True
 
 
-def status_behind(instance: Instance) -> int:
-    """How many people of users.labelled the PostgreSQL sink still has before it."""
+def status_behind(instance: Instance) -> int | None:
+    """How many records the three stages up to PostgreSQL still have before them; None when that cannot be told."""
     stages = {one["name"]: one["lag"] for one in instance.status()["stages"]}
-    return sum(stages[name] for name in (topics.ADD_TIMESTAMP, topics.ADD_LABEL, topics.TO_POSTGRESQL))
+    lags = [stages.get(name) for name in (topics.ADD_TIMESTAMP, topics.ADD_LABEL, topics.TO_POSTGRESQL)]
+    return None if None in lags else sum(lags)
 
 
 def test_a_full_disk_under_postgresql_pauses_the_sink_and_loses_nobody(started: Empty) -> None:
